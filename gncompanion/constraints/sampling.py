@@ -1,0 +1,70 @@
+"""Where a penalty looks: the distribution r(x) of the points at which it is evaluated.
+
+Source: Wu et al. 2018 (WGAN-div) compare six of them; WGAN-GP's is the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["SAMPLINGS", "interpolate", "sampling"]
+
+
+def interpolate(x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws one point a pair, uniformly on the segment from x to y.
+
+    Args:
+        x: points (N, ...).
+        y: as many points (N, ...).
+        generator: the source of random numbers, on their device.
+
+    Returns:
+        Points (N, ...), εx + (1 - ε)y with ε ~ U[0, 1] a sample.
+    """
+    epsilon = torch.rand(len(x), generator=generator, device=x.device).view(-1, *[1] * (x.dim() - 1))
+    return y + epsilon.to(x.dtype) * (x - y)
+
+
+def _shuffled(x: Tensor, generator: torch.Generator) -> Tensor:
+    return x[torch.randperm(len(x), generator=generator, device=x.device)]
+
+
+def _within(real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
+    sides = [interpolate(x, _shuffled(x, generator), generator) for x in (real, fake)]
+    return torch.cat(sides)
+
+
+def _pooled(real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
+    pool = torch.cat([real, fake])
+    return interpolate(pool, _shuffled(pool, generator), generator)
+
+
+SAMPLINGS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+    "real-fake": interpolate,
+    "within": _within,
+    "pooled": _pooled,
+    "both": lambda real, fake, generator: torch.cat([real, fake]),
+    "fake": lambda real, fake, generator: fake,
+    "real": lambda real, fake, generator: real,
+}
+
+
+def sampling(name: str) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
+    """Looks up r(x) by its name.
+
+    Args:
+        name: "real-fake" (interpolates between a real and a generated sample), "within" (between two real, and between
+            two generated ones), "pooled" (between any two of both), "both", "fake" or "real" (the samples themselves).
+
+    Returns:
+        A function (real (N, ...), fake (N, ...), generator) -> points (M, ...).
+
+    Raises:
+        ValueError: for any other name.
+    """
+    if name not in SAMPLINGS:
+        raise ValueError(f"at={name!r} is not a sampling of r(x); choose one of {', '.join(SAMPLINGS)}")
+    return SAMPLINGS[name]
