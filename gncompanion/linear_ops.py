@@ -179,8 +179,7 @@ def _concatenate(extra: int) -> Callable[[Call], Replay]:
         function = torch.stack if extra else torch.cat
 
         def replay(a: Tensor, values: list[Tensor]) -> Tensor:
-            scaled = [v if t else scaled(a, v, v) for v, t in zip(values, tracked, strict=True)]
-            return function(scaled, dim)
+            return function([v if t else scaled(a, v, v) for v, t in zip(values, tracked, strict=True)], dim)
 
         return replay, (list(pieces),), {}
 
@@ -248,12 +247,10 @@ def _affine(call: Call) -> Replay:
 
 
 def _matmul(call: Call) -> Replay:
-    """A product with a constant matrix, from the right, or from the left within each sample."""
-    x, y = call.args
-    _require(not (call.is_tracked(x) and call.is_tracked(y)), "it multiplies two tensors that both depend on x")
-    h, weight = (x, y) if call.is_tracked(x) else (y, x)
-    _require_separate(weight.dim() <= 2 and h.dim() >= (2 if h is x else 3))
-    return (lambda a, x, y: torch.matmul(x, y)), (x, y), {}
+    """h W, with a constant matrix or vector from the right; from the left it would mix samples."""
+    h, weight = _only_first_tracked(call), call.args[1]
+    _require_separate(h.dim() >= 2 and weight.dim() <= 2)
+    return (lambda a, x, y: torch.matmul(x, y)), call.args, {}
 
 
 def _batch_norm(call: Call) -> Replay:
@@ -345,7 +342,7 @@ _BY_NAME: list[tuple[Callable[[Call], Replay], tuple[str, ...]]] = [
     (_leaky_relu, ("leaky_relu", "leaky_relu_")),
     (_prelu, ("prelu",)),
     (_gate, ("abs", "clamp", "clamp_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_", "relu6", "threshold")),
-    (_gate, ("hardshrink", "softshrink", "hardsigmoid")),
+    (_gate, ("hardshrink", "softshrink")),
     (_reshape, ("view", "reshape", "flatten", "unflatten")),
     (_along(1), ("sum", "mean", "squeeze", "narrow")),
     (_along(1, extra=1), ("unsqueeze",)),

@@ -51,9 +51,9 @@ class Step:
     function: Callable[..., Any]
     args: Any
     kwargs: Any
-    outputs: tuple[int, ...]
     autocast: dict[str, Any]
-    weights: tuple[int, ...] = ()  # the saved tensors that want a gradient
+    weights: tuple[int, ...]  # the saved tensors that want a gradient
+    outputs: tuple[int, ...] = ()
 
 
 @dataclass
@@ -184,7 +184,9 @@ class Recorder(TorchFunctionMode):
         call = Call(function, args, kwargs, self._is_tracked)
         replay, *call_args = RULES[function](call)
         args, kwargs = _map(self._placeholder, call_args)
-        return Step(replay, args, kwargs, (), _autocast(self.root.device.type))
+        saved = {leaf.index for leaf in _leaves((args, kwargs)) if isinstance(leaf, Saved)}
+        weights = tuple(sorted(index for index in saved if self.tape.saved[index].requires_grad))
+        return Step(replay, args, kwargs, _autocast(self.root.device.type), weights)
 
     def _placeholder(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -195,17 +197,23 @@ class Recorder(TorchFunctionMode):
             raise Unsupported("one of its arguments depends on x through operations that were not seen")
         return self.tape.save(value) if self._keep or value.requires_grad else None
 
-    def _record(self, step: Step | Unsupported, outputs: list[Tensor], function: Callable[..., Any]) -> None:
+    def _flaw(self, step: Step, outputs: list[Tensor]) -> Unsupported | None:
+        """What only the call's result shows."""
         if any(out.dim() == 0 or out.shape[0] != self.root.shape[0] for out in outputs):
-            step = step if isinstance(step, Unsupported) else CoupledSamples("it moves or mixes the batch dimension")
-        if isinstance(step, Unsupported):
-            self.refusal = type(step)(f"{_calling_module(self._critic)}{_name(function)}: {step}")
+            return CoupledSamples("it moves or mixes the batch dimension")
+        if step.weights and any(out._is_view() for out in outputs):
+            # a later change in place would pass by the node at which δ is collected
+            return Unsupported("its result is a view: write it out of place")
+        return None
+
+    def _record(self, step: Step | Unsupported, outputs: list[Tensor], function: Callable[..., Any]) -> None:
+        why = step if isinstance(step, Unsupported) else self._flaw(step, outputs)
+        if why:
+            self.refusal = type(why)(f"{_calling_module(self._critic)}{_name(function)}: {why}")
             return
         step.outputs = self.tape.new_slots(len(outputs))
         for out, slot in zip(outputs, step.outputs, strict=True):
             self._known[out] = (slot, out._version)
-        saved = {leaf.index for leaf in _leaves((step.args, step.kwargs)) if isinstance(leaf, Saved)}
-        step.weights = tuple(sorted(index for index in saved if self.tape.saved[index].requires_grad))
         if step.weights:
             self.edges.append(get_gradient_edge(outputs[0]))
         if self._keep:

@@ -68,7 +68,7 @@ def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> list[tuple[nn.Li
     """Every linear and convolution layer with its input's shape, seen in one forward."""
     layers = [m for m in critic.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     seen: dict[nn.Module, tuple[int, ...]] = {}
-    hooks = [m.register_forward_pre_hook(lambda m, args: seen.setdefault(m, args[0].shape[1:])) for m in layers]
+    hooks = [m.register_forward_pre_hook(lambda m, args: seen.update({m: args[0].shape[1:]})) for m in layers]
     try:
         with torch.no_grad():
             parameter = next(critic.parameters())
@@ -97,21 +97,21 @@ class _OperatorNorm(nn.Module):
         if self.training:
             self._iterate(weight.detach(), self.n_iterations)
         v = self.v.clone()  # the buffer moves on while autograd still needs this one
-        image = self._apply(weight, v)
+        image = self._operate(weight, v)
         u = (image / image.norm()).detach()
         return weight / (u * image).sum()
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         return weight
 
-    def _apply(self, weight: Tensor, v: Tensor) -> Tensor:
+    def _operate(self, weight: Tensor, v: Tensor) -> Tensor:
         return linear(v, weight) if self.convolution is None else conv2d(v, weight, None, *self.convolution)
 
-    def _transpose(self, weight: Tensor, u: Tensor) -> Tensor:
+    def _operate_back(self, weight: Tensor, u: Tensor) -> Tensor:
         return u @ weight if self.convolution is None else conv2d_input(self.v.shape, weight, u, *self.convolution)
 
     @torch.no_grad()
     def _iterate(self, weight: Tensor, times: int) -> None:
         for _ in range(times):
-            v = self._transpose(weight, self._apply(weight, self.v))
+            v = self._operate_back(weight, self._operate(weight, self.v))
             self.v.copy_(v / v.norm())
