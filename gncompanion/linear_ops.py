@@ -1,14 +1,14 @@
 """Which operations are (piecewise) linear in what depends on x, and how to run them again with frozen gates.
 
 A rule looks at one call of the critic's forward, some of whose arguments depend on x ("tracked"), and returns
-how that call acts on `u = a·h + t`, where `h` is the recorded value, `a` one scalar a sample and `t` a tangent:
+how it acts on `u = a·h + t`, with `h` the recorded value, `a` one scalar a sample and `t` a tangent:
 
     linear map           op(h)        ->  op(u)
     affine map           W h + b      ->  W u + a·b
-    gate                 s ⊙ h + c    ->  s ⊙ u + a·c        slope s and intercept c frozen at the recorded input
+    gate                 s ⊙ h + c    ->  s ⊙ u + a·c        slope s and intercept c as they are at h
 
-Everything not in `RULES` is refused, never guessed. A rule also refuses a call that mixes samples: dimension 0
-of every tracked tensor is the batch, which is what makes `a` a scalar a sample.
+Everything not in `RULES` is refused, never guessed. A rule also refuses a call that mixes samples: dimension
+0 of every tracked tensor is the batch, which is what makes `a` a scalar a sample.
 
     rule(call) -> (function, args, kwargs)       replayed as function(a, *args, **kwargs) with u in place of h
 """
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["RULES", "Call", "CoupledSamples", "Replay", "Unsupported", "scaled"]
+__all__ = ["RULES", "Call", "CoupledSamples", "Replay", "SideDoor", "Unsupported", "is_side_door", "scaled"]
 
 Replay = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -34,6 +34,10 @@ class Unsupported(Exception):
 
 class CoupledSamples(Unsupported):
     """A call in which one sample's value depends on another sample."""
+
+
+class SideDoor(Unsupported):
+    """A way to change a tensor that leaves no trace in what the call returns."""
 
 
 @dataclass
@@ -82,15 +86,12 @@ def _only_first_tracked(call: Call) -> Tensor:
     return h
 
 
-# ---- linear maps: the call itself, on u ---------------------------------------------------------------------
-
-
 def _again(call: Call) -> Replay:
     return (lambda a, *args, **kwargs: call.function(*args, **kwargs)), call.args, call.kwargs
 
 
 def _reshape(call: Call) -> Replay:
-    """view, reshape, flatten, unflatten: row-major, so samples stay apart while dimension 0 keeps its length."""
+    """view, reshape, flatten, unflatten: row-major, samples stay apart while dimension 0 keeps its length."""
     _only_first_tracked(call)
     _require(not isinstance(call.argument(1, "dtype"), torch.dtype), "it reinterprets bits")
     return _again(call)
@@ -140,7 +141,7 @@ def _spatial(ndim: int) -> Callable[[Call], Replay]:
     """A map over the last dimensions of a batched (N, C, ...) tensor of `ndim` dimensions."""
 
     def rule(call: Call) -> Replay:
-        _require_separate(_only_first_tracked(call).dim() == ndim, f"its input is not ({ndim}-dimensional) batched")
+        _require_separate(_only_first_tracked(call).dim() == ndim, "its input has no batch dimension")
         return _again(call)
 
     return rule
@@ -184,9 +185,6 @@ def _concatenate(extra: int) -> Callable[[Call], Replay]:
         return replay, (list(pieces),), {}
 
     return rule
-
-
-# ---- affine and bilinear maps -------------------------------------------------------------------------------
 
 
 def _same_rank(call: Call, values: Iterable[Any]) -> None:
@@ -236,7 +234,9 @@ def _affine(call: Call) -> Replay:
     else:
         _require_separate(h.dim() == weight.dim(), "its input has no batch dimension")
 
-    def replay(a: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **kwargs: Any) -> Tensor:
+    def replay(
+        a: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **kwargs: Any
+    ) -> Tensor:
         out = call.function(u, weight, None, *rest, **kwargs)
         if bias is None:
             return out
@@ -260,18 +260,22 @@ def _batch_norm(call: Call) -> Replay:
     h = _only_first_tracked(call)
 
     def replay(
-        a: Tensor, u: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None = None, bias: Tensor | None = None,
-        training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-    ) -> Tensor:  # fmt: skip
+        a: Tensor,
+        u: Tensor,
+        mean: Tensor,
+        var: Tensor,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
         out = (u - scaled(a, _column(mean, u), u)) * _column((var + eps).rsqrt(), u)
         out = out if weight is None else out * _column(weight, u)
         out = out if bias is None else out + scaled(a, _column(bias, u), u)
         return out.to(u.dtype)
 
     return replay, (h, *call.args[1:]), call.kwargs
-
-
-# ---- gates --------------------------------------------------------------------------------------------------
 
 
 def _relu(call: Call) -> Replay:
@@ -318,19 +322,23 @@ def _max_pool(call: Call) -> Replay:
     return replay, (h, where), {}
 
 
-# ---- the table ----------------------------------------------------------------------------------------------
-
-
 def _spellings(*names: str) -> set[Callable[..., Any]]:
     """Every function of torch that bears one of these names."""
     spaces = (torch, torch.Tensor, F, torch._C._nn)
     return {getattr(space, name) for space in spaces for name in names if hasattr(space, name)}
 
 
+def is_side_door(function: Callable[..., Any]) -> bool:
+    """Tell whether a function of torch can change a tensor out of autograd's sight."""
+    return function in _SIDE_DOORS or getattr(function, "__self__", None) is torch.Tensor.data
+
+
 LINEAR = _spellings("linear")
+_SIDE_DOORS = _spellings("set_", "resize_")
 
 _BY_NAME: list[tuple[Callable[[Call], Replay], tuple[str, ...]]] = [
-    (_affine, ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")),
+    (_affine, ("linear", "conv1d", "conv2d", "conv3d")),
+    (_affine, ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")),
     (_matmul, ("matmul", "mm", "__matmul__")),
     (_batch_norm, ("batch_norm",)),
     (_sum(torch.add), ("add", "add_", "__add__", "__radd__", "__iadd__")),
@@ -341,8 +349,8 @@ _BY_NAME: list[tuple[Callable[[Call], Replay], tuple[str, ...]]] = [
     (_relu, ("relu", "relu_")),
     (_leaky_relu, ("leaky_relu", "leaky_relu_")),
     (_prelu, ("prelu",)),
-    (_gate, ("abs", "clamp", "clamp_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_", "relu6", "threshold")),
-    (_gate, ("hardshrink", "softshrink")),
+    (_gate, ("abs", "clamp", "clamp_", "clamp_min", "clamp_max", "threshold")),
+    (_gate, ("hardtanh", "hardtanh_", "relu6", "hardshrink", "softshrink")),
     (_reshape, ("view", "reshape", "flatten", "unflatten")),
     (_along(1), ("sum", "mean", "squeeze", "narrow")),
     (_along(1, extra=1), ("unsqueeze",)),

@@ -1,14 +1,15 @@
 """The critic's forward, recorded as one affine map a sample, to be run again with frozen gates.
 
-Inside one region of a piecewise linear critic every layer is affine. `Recorder` watches the forward and keeps, for
-each operation on the path from x to f, how it acts on `u = a·h + t` (`linear_ops`). `FrozenGates` turns that record
-into a differentiable function of the critic's weights:
+Inside one region of a piecewise linear critic every layer is affine. `Recorder` watches the forward and
+keeps, for each operation on the path from x to f, how it acts on `u = a·h + t` (`linear_ops`). `FrozenGates`
+turns that record into a differentiable function of the critic's weights:
 
-    forward     δ_l = ∂f/∂z_l for every operation with a weight, and g = δ_0              (one input-backward)
-    backward    from a = ∂L/∂f and G = ∂L/∂g:  u_0 = a·x + G  is pushed through the record, and at operation l
-                ∂L/∂W_l = Σ_samples δ_l ⊗ u_l        ∂L/∂b_l = Σ_samples a·δ_l            (one forward, one W-product)
+    forward     δ_l = ∂f/∂z_l for every operation with a weight, and g = δ_0          one input-backward
 
-Since u_0 = a·(x + G/a), this is the *plain* weight gradient taken at the shifted point x + G/a, gates frozen at x.
+    backward    from a = ∂L/∂f and G = ∂L/∂g:  u_0 = a·x + G  is pushed through the record, and at layer l
+                ∂L/∂W_l = Σ_samples δ_l ⊗ u_l        ∂L/∂b_l = Σ_samples a·δ_l        a forward, a W-product
+
+Since u_0 = a·(x + G/a), it is the *plain* weight gradient at the shifted point x + G/a, gates frozen at x.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gncompanion.linear_ops import RULES, Call, CoupledSamples, Unsupported, scaled
+from gncompanion.linear_ops import RULES, Call, CoupledSamples, SideDoor, Unsupported, is_side_door, scaled
 
 __all__ = ["FrozenGates", "Recorder", "Tape", "start"]
 
@@ -77,7 +78,7 @@ class Tape:
         return Saved(len(self.saved) - 1)
 
     def replay(self, a: Tensor, u: Tensor, saved: list[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Pushes u_0 (N, ...) through the record; yields each step with its outputs, freeing what is used up."""
+        """Push u_0 (N, ...) through the record; yield each step with its outputs, free what is used up."""
         last_use = {slot: n for n, step in enumerate(self.steps) for slot in _slots((step.args, step.kwargs))}
         values: dict[int, Tensor] = {0: u}
         for n, step in enumerate(self.steps):
@@ -96,9 +97,10 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 def _map(function: Callable[[Any], Any], value: Any) -> Any:
     """`function` applied to the leaves of nested tuples, lists and dicts."""
-    if isinstance(value, tuple | list):
-        return type(value)(_map(function, v) for v in value) if type(value) in (tuple, list) else function(value)
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([_map(function, v) for v in value])
+    if kind is dict:
         return {k: _map(function, v) for k, v in value.items()}
     return function(value)
 
@@ -134,6 +136,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.tape = Tape()
         self.refusal: Unsupported | None = None
+        self.hooked = False  # a hook on an activation has changed a gradient
         self.root = root
         self.source = get_gradient_edge(root)
         self.edges: list[GradientEdge] = []  # where autograd finds δ, one for each step with weights
@@ -144,7 +147,7 @@ class Recorder(TorchFunctionMode):
     def finish(self, f: Tensor) -> Unsupported | None:
         """Names the tape's result; returns why the record is of no use, if so."""
         if self.refusal is None and not self._is_seen(f):
-            self.refusal = Unsupported("the critic's value depends on x through operations that were not seen")
+            self.refusal = Unsupported("its value depends on x through operations that were not seen")
         if self.refusal is None and self.edges and not self._keep:
             self.refusal = Unsupported("a weight wants a gradient that is not among the critic's parameters")
         if self.refusal is None:
@@ -152,20 +155,36 @@ class Recorder(TorchFunctionMode):
         return self.refusal
 
     def __torch_function__(
-        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.refusal or not torch.is_grad_enabled() or not any(map(self._is_seen, _leaves((args, kwargs)))):
+        if self.refusal or not torch.is_grad_enabled() or not self._sees(args, kwargs):
             return function(*args, **kwargs)
-        try:
-            step = self._rule(function, args, kwargs)  # before the call, which may change its arguments in place
-        except Unsupported as why:
-            step = why
+        if function is Tensor.register_hook:
+            args = (args[0], self._watched(args[1]), *args[2:])
+        step = self._rule(function, args, kwargs)  # first: the call may change its arguments in place
         result = function(*args, **kwargs)
         outputs = [out for out in _tuple(result) if isinstance(out, Tensor) and out.requires_grad]
-        if outputs:  # the rest, sizes, comparisons, detached copies, is constant for autograd, and so for us
+        if outputs or isinstance(step, SideDoor):  # sizes, comparisons, detached copies are constants
             self._record(step, outputs, function)
         return result
+
+    def _watched(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor | None]:
+        """The same hook; notes when it changes the gradient, which the record knows nothing of."""
+
+        def watched(grad: Tensor) -> Tensor | None:
+            changed = hook(grad)
+            self.hooked |= changed is not None
+            return changed
+
+        return watched
+
+    def _sees(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return any(map(self._is_seen, _leaves((args, kwargs))))
 
     def _is_seen(self, value: Any) -> bool:
         return isinstance(value, Tensor) and value in self._known
@@ -177,13 +196,23 @@ class Recorder(TorchFunctionMode):
             raise Unsupported("a tensor that depends on x was modified in place through another name")
         return True
 
-    def _rule(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step:
-        """How the call is replayed, with tracked tensors as slots; raises Unsupported."""
+    def _rule(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Step | Unsupported:
+        """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
+        if is_side_door(function):
+            return SideDoor("it may change a tensor out of sight")
         if function not in RULES:
-            raise Unsupported("not among the operations known to be linear or piecewise linear")
-        call = Call(function, args, kwargs, self._is_tracked)
-        replay, *call_args = RULES[function](call)
-        args, kwargs = _map(self._placeholder, call_args)
+            return Unsupported("not among the operations known to be linear or piecewise linear")
+        try:
+            return self._step(*RULES[function](Call(function, args, kwargs, self._is_tracked)))
+        except Unsupported as why:
+            return why
+        except (AttributeError, IndexError, TypeError, ValueError) as error:  # the rule's, not the call's
+            return Unsupported(f"it is called in a way that is not foreseen ({error})")
+
+    def _step(self, replay: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step:
+        args, kwargs = _map(self._placeholder, (args, kwargs))
         saved = {leaf.index for leaf in _leaves((args, kwargs)) if isinstance(leaf, Saved)}
         weights = tuple(sorted(index for index in saved if self.tape.saved[index].requires_grad))
         return Step(replay, args, kwargs, _autocast(self.root.device.type), weights)
@@ -227,7 +256,8 @@ def _name(function: Callable[..., Any]) -> str:
 def _autocast(device: str) -> dict[str, Any]:
     """The autocast in force, as arguments to enter it again; casts are not cached across the two."""
     enabled = torch.is_autocast_enabled(device)
-    return {"device_type": device, "dtype": torch.get_autocast_dtype(device), "enabled": enabled, "cache_enabled": False}
+    dtype = torch.get_autocast_dtype(device)
+    return {"device_type": device, "dtype": dtype, "enabled": enabled, "cache_enabled": False}
 
 
 def _reaches(node: Node | None, target: Node) -> bool:
@@ -277,10 +307,12 @@ class FrozenGates(torch.autograd.Function):
         with torch.enable_grad():
             for step, outputs in ctx.tape.replay(a, start(a, x, G), saved):
                 delta = deltas.get(step.outputs[0])
-                if delta is not None:
-                    leaves = [saved[index] for index in step.weights]
-                    for index, grad in zip(step.weights, torch.autograd.grad(outputs[0], leaves, delta), strict=True):
-                        grads[index] = grad if grads[index] is None else grads[index] + grad
+                if delta is None:  # not on a way to f
+                    continue
+                weights = [saved[index] for index in step.weights]
+                found = torch.autograd.grad(outputs[0], weights, delta)
+                for index, grad in zip(step.weights, found, strict=True):
+                    grads[index] = grad if grads[index] is None else grads[index] + grad
         return None, None, None, None, None, *grads
 
 
