@@ -1,14 +1,15 @@
-"""Constraints on a critic, by name: each one class with at most four hooks (`base`), composed with "+".
+"""Constraints on a critic, by name.
 
     build("gn")    build("gp", weight=1.0)    build("gn+cr", cr={"weight": 5.0})
+
+Each is one class with at most four hooks (`base`), and "+" composes them.
 """
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from gncompanion.constraints.base import Composite, Constraint, Score
@@ -19,6 +20,7 @@ from gncompanion.constraints.gradient_norm import GradientNorm, GradientNormaliz
 from gncompanion.constraints.inner_product import InnerProduct
 from gncompanion.constraints.penalty import FiniteDifferencePenalty, GradientPenalty
 from gncompanion.constraints.spectral import OperatorSpectralNormalization, SpectralNormalization
+from gncompanion.names import pick, require_known
 
 __all__ = ["CONSTRAINTS", "Composite", "Constraint", "GradientNorm", "Score", "build"]
 
@@ -43,7 +45,7 @@ CONSTRAINTS: dict[str, Callable[..., Constraint]] = {
 
 
 def build(name: str, *, shape: tuple[int, ...] | None = None, **options: Any) -> Constraint:
-    """Makes a constraint from plain values.
+    """Make a constraint from plain values.
 
     Args:
         name: one of `CONSTRAINTS`, or several joined by "+".
@@ -56,24 +58,19 @@ def build(name: str, *, shape: tuple[int, ...] | None = None, **options: Any) ->
     Raises:
         ValueError: for an unknown name or option, or values that the constraint refuses.
     """
-    parts = name.split("+")
+    parts = str(name).split("+")
     if len(parts) == 1:
         return _one(name, shape, options)
-    if strangers := options.keys() - set(parts):
-        raise ValueError(f"{sorted(strangers)} are options of no part of {name!r}; give each part's as part={{...}}")
+    for part, given in options.items():
+        require_known(f"the options of {name!r} are one mapping a part, and it has no part", part, parts)
+        if not isinstance(given, Mapping):
+            raise ValueError(f"the options of {part!r} must be a mapping, not {given!r}")
     return Composite(*(_one(part, shape, options.get(part, {})) for part in parts))
 
 
-def _one(name: str, shape: tuple[int, ...] | None, options: dict[str, Any]) -> Constraint:
-    if name not in CONSTRAINTS:
-        close = difflib.get_close_matches(name, CONSTRAINTS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{name!r} is not a constraint{hint} Choose from: {', '.join(CONSTRAINTS)}")
-    factory = CONSTRAINTS[name]
-    if name == "sn-operator":
-        options = {"shape": shape, **options}
-    try:
-        inspect.signature(factory).bind(**options)
-    except TypeError as error:
-        raise ValueError(f"constraint {name!r}: {error}") from None
-    return factory(**options)
+def _one(name: str, shape: tuple[int, ...] | None, options: Mapping[str, Any]) -> Constraint:
+    factory = pick("constraint", name, CONSTRAINTS)
+    known = signature(factory).parameters
+    for option in options:
+        require_known(f"constraint {name!r} has no option", option, known)
+    return factory(**{"shape": shape, **options} if "shape" in known else options)

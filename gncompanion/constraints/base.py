@@ -5,8 +5,8 @@
     penalty(score, real, fake, y, ...)    added to the critic's loss
     after_step(critic)                    after the critic's optimizer step
 
-`penalty` gets the scoring function, not the critic, so that a normalization and a penalty compose: what is penalised,
-and what is measured later, is what was trained.
+`penalty` gets the scoring function, not the critic, so that a normalization and a penalty compose: what is
+penalised, and what is measured later, is what was trained.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Constraint:
     """No constraint at all."""
 
     def prepare(self, critic: nn.Module) -> None:
-        """Changes the critic once, before training.
+        """Change the critic once, before training.
 
         Args:
             critic: the module to be trained; changed in place.
         """
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Computes the value that losses, penalties and measurements see.
+        """Compute the value that losses, penalties and measurements see.
 
         Args:
             critic: (N, ...) -> (N,).
@@ -47,7 +47,7 @@ class Constraint:
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
     ) -> Tensor | float:
-        """Computes what is added to the critic's loss.
+        """Compute what is added to the critic's loss.
 
         Args:
             score: the scoring function (x, y) -> (N,).
@@ -62,7 +62,7 @@ class Constraint:
         return 0.0
 
     def after_step(self, critic: nn.Module) -> None:
-        """Changes the critic's weights after each of its optimizer steps.
+        """Change the critic's weights after each of its optimizer steps.
 
         Args:
             critic: the module in training; changed in place.

@@ -1,7 +1,7 @@
 """Weight clipping: w ← clip(w, -c, c) after each critic step.
 
-It bounds every layer's operator norm, and so the critic's Lipschitz constant, by *some* number that depends on c, the
-widths and the depth: too large a c trains slowly, too small a c makes gradients vanish.
+It bounds every layer's operator norm, and so the critic's Lipschitz constant, by *some* number that depends
+on c, the widths and the depth: too large a c trains slowly, too small a c makes gradients vanish.
 
 Source: Arjovsky et al. 2017, Algorithm 1 (c = 0.01).
 """
@@ -17,7 +17,7 @@ __all__ = ["WeightClipping"]
 
 
 class WeightClipping(Constraint):
-    """Clips every parameter of the critic, biases included.
+    """Clip every parameter of the critic, biases included.
 
     Args:
         c: the bound, > 0.

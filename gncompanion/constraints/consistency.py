@@ -1,8 +1,10 @@
-"""Consistency regularization: w·E[(score(x) - score(T(x)))²] at real images x, T a random flip and translation.
+"""Consistency regularization: one score for a real image x and for T(x), flipped and shifted at random.
 
-Source: Zhang et al. 2020; GN-GAN-CR uses w = 5, translations up to 20 % an axis, and compares the *normalized* outputs
-with gradients through both branches (paper-facts, section 1.7). What enters at the border is not stated there: here
-it is 0, mid-grey.
+    w·E[(score(x) - score(T(x)))²]
+
+Source: Zhang et al. 2020. GN-GAN-CR's official code (train.py) has w = 5 and shifts of up to 20 % an axis,
+and compares the *normalized* scores, with gradients through both. What enters at the border is 0, mid-grey,
+here.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ __all__ = ["ConsistencyRegularization", "flip_and_translate"]
 
 
 def flip_and_translate(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Flips each image left to right with probability 1/2, and shifts it by whole pixels.
+    """Flip each image left to right with probability 1/2, and shift it by whole pixels.
 
     Args:
         x: images (N, C, H, W).
@@ -43,7 +45,7 @@ def flip_and_translate(x: Tensor, share: float, generator: torch.Generator) -> T
 
 
 class ConsistencyRegularization(Constraint):
-    """A critic that should not notice flips and small translations.
+    """Penalise a critic that notices flips and small translations.
 
     Args:
         weight: w ≥ 0.
@@ -55,7 +57,9 @@ class ConsistencyRegularization(Constraint):
 
     def __init__(self, weight: float = 5.0, *, share: float = 0.2) -> None:
         if not (weight >= 0 and 0 <= share < 1):
-            raise ValueError(f"weight={weight!r} must not be negative, and share={share!r} must lie in [0, 1)")
+            raise ValueError(
+                f"weight={weight!r} must not be negative, and share={share!r} must lie in [0, 1)"
+            )
         self.weight, self.share = weight, share
 
     def penalty(

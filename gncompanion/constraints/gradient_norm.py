@@ -10,13 +10,16 @@ With f = D(x), g = ∇ₓD(x) and n = ‖g‖₂ a sample:
     gran-eps    K·f / (n + ε)                            its variant
     pgn         (1 - f) / (‖1 - g‖ + |1 - f|)            Xia, arXiv 2306.13576
 
-On a linear piece f / n is the signed distance d from x to the piece's zero set, and gn is its softsign d / (1 + |d|),
-with ‖∇f̂‖ = (n / (n + |f|))² ≤ 1 (Theorem 6). Where numerator and denominator both vanish the value is 0.
+On a linear piece f / n is the signed distance d from x to the piece's zero set, and gn is its softsign
+d / (1 + |d|), with ‖∇f̂‖ = (n / (n + |f|))² ≤ 1 (Theorem 6). Where numerator and denominator both vanish the
+value is 0; where n = 0 alone, gn-0 is infinite, as that distance is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -24,33 +27,34 @@ from torch import Tensor, nn
 
 from gncompanion.constraints.base import Constraint
 from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
+from gncompanion.names import require_known
 
 __all__ = ["FORMULAS", "GradientNorm", "GradientNormalization"]
 
 
-def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """numerator / denominator, and 0 with a finite gradient where the denominator is 0."""
-    zero = denominator == 0
+def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide elementwise, and give 0 with gradient 0 where both vanish."""
+    zero = (numerator == 0) & (denominator == 0)
     return torch.where(zero, 0.0, numerator / denominator.masked_fill(zero, 1.0))
 
 
 def _gran(f: Tensor, g: Tensor, *, K: float = 1.0, eps: float) -> Tensor:
     n = gradient_norm(f, g)
-    return K * _ratio(f * n, n.square() + eps)
+    return K * f * n / (n.square() + eps)
 
 
 def _gran_eps(f: Tensor, g: Tensor, *, K: float = 1.0, eps: float) -> Tensor:
-    return K * _ratio(f, gradient_norm(f, g) + eps)
+    return K * f / (gradient_norm(f, g) + eps)
 
 
 def _gn(f: Tensor, g: Tensor) -> Tensor:
-    return _ratio(f, gradient_norm(f, g) + f.abs())
+    return ratio(f, gradient_norm(f, g) + f.abs())
 
 
 FORMULAS: dict[str, Callable[..., Tensor]] = {
     "gn": _gn,
-    "gn-0": lambda f, g: _ratio(f, gradient_norm(f, g)),
-    "gn-1": lambda f, g: _ratio(f, gradient_norm(f, g) + 1),
+    "gn-0": lambda f, g: ratio(f, gradient_norm(f, g)),
+    "gn-1": lambda f, g: f / (gradient_norm(f, g) + 1),
     "gran": _gran,
     "gran-eps": _gran_eps,
     "pgn": lambda f, g: _gn(1 - f, 1 - g),
@@ -58,34 +62,41 @@ FORMULAS: dict[str, Callable[..., Tensor]] = {
 
 
 class GradientNorm(nn.Module):
-    """A critic, gradient-normalized: wrap your own and use it in its place, in both steps.
+    """Normalize a critic by its gradient: wrap your own and use this in its place, in both steps.
 
-    `GradientNorm(critic)(x)` has the shape of `critic(x)`. Inside DistributedDataParallel wrap this module, or give it
-    the already wrapped critic: both work.
+    `GradientNorm(critic)(x)` has the shape of `critic(x)`. Inside DistributedDataParallel wrap this module,
+    or give it the already wrapped critic: both work.
 
     Args:
-        critic: any module with one value a sample, (N, ...) -> (N,) or (N, 1). Piecewise linear layers get the fast
-            exact gradient; smooth ones double backpropagation (and Theorem 6 does not hold for them).
+        critic: any module with one value a sample, (N, ...) -> (N,) or (N, 1). Piecewise linear layers get
+            the fast exact gradient; smooth ones double backpropagation, and Theorem 6 does not hold for them.
         formula: one of `FORMULAS`.
+        eps: ε > 0 of "gran" and "gran-eps", which need it: the paper's value was not found.
+        K: the Lipschitz constant > 0 of "gran" and "gran-eps"; None = 1.
         method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
         verify: check the fast method against autograd in every call; slow.
-        **constants: the formula's own: `eps` and `K` of "gran" and "gran-eps" (their values in the paper were not found,
-            so `eps` has no default).
 
     Raises:
         ValueError: for an unknown formula, method or constant.
     """
 
     def __init__(
-        self, critic: nn.Module, formula: str = "gn", *, method: str = "auto", verify: bool = False, **constants: float
+        self,
+        critic: nn.Module,
+        formula: str = "gn",
+        *,
+        eps: float | None = None,
+        K: float | None = None,
+        method: str = "auto",
+        verify: bool = False,
     ) -> None:
         super().__init__()
-        _check(formula, method, constants)
+        self.constants = _checked(formula, method, eps=eps, K=K)
         self.critic = critic
-        self.formula, self.method, self.verify, self.constants = formula, method, verify, constants
+        self.formula, self.method, self.verify = formula, method, verify
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Computes the normalized values.
+        """Compute the normalized values.
 
         Args:
             x: inputs (N, ...).
@@ -95,28 +106,34 @@ class GradientNorm(nn.Module):
         Returns:
             Values, shaped like the critic's; in [-1, 1] with the formula "gn".
         """
-        f, g = value_and_input_gradient(self.critic, x, *args, method=self.method, verify=self.verify, **kwargs)
+        f, g = value_and_input_gradient(
+            self.critic, x, *args, method=self.method, verify=self.verify, **kwargs
+        )
         return FORMULAS[self.formula](f.to(g.dtype), g, **self.constants)
 
     def extra_repr(self) -> str:
-        return ", ".join([repr(self.formula), f"method={self.method!r}", *(f"{k}={v}" for k, v in self.constants.items())])
+        constants = [f"{name}={value}" for name, value in self.constants.items()]
+        return ", ".join([repr(self.formula), *constants, f"method={self.method!r}"])
 
 
 class GradientNormalization(Constraint):
-    """`GradientNorm` as a constraint: the same formulas as a score.
+    """Score by the critic, gradient-normalized: `GradientNorm` as a constraint.
 
     Args:
         formula: one of `FORMULAS`.
-        method: "auto", "linear" or "autograd".
-        **constants: `eps` > 0 and `K` > 0 of "gran" and "gran-eps".
+        eps: ε > 0 of "gran" and "gran-eps", which need it.
+        K: the Lipschitz constant > 0 of "gran" and "gran-eps"; None = 1.
+        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
 
     Raises:
         ValueError: for an unknown formula, method or constant.
     """
 
-    def __init__(self, formula: str = "gn", *, method: str = "auto", **constants: float) -> None:
-        _check(formula, method, constants)
-        self.formula, self.method, self.constants = formula, method, constants
+    def __init__(
+        self, formula: str = "gn", *, eps: float | None = None, K: float | None = None, method: str = "auto"
+    ) -> None:
+        self.constants = _checked(formula, method, eps=eps, K=K)
+        self.formula, self.method = formula, method
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
         labels = () if y is None else (y,)
@@ -124,15 +141,18 @@ class GradientNormalization(Constraint):
         return FORMULAS[self.formula](f.to(g.dtype), g, **self.constants)
 
 
-def _check(formula: str, method: str, constants: dict[str, float]) -> None:
-    if formula not in FORMULAS:
-        raise ValueError(f"formula={formula!r} is not one of {', '.join(FORMULAS)}")
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
-    known = {"K", "eps"} if formula.startswith("gran") else set()
-    if unknown := constants.keys() - known:
-        raise ValueError(f"{sorted(unknown)} are no constants of {formula!r}, which has {sorted(known) or 'none'}")
-    if known and "eps" not in constants:
-        raise ValueError(f"{formula!r} needs eps, such as 1e-2: the paper's value was not found, so there is no default")
-    if bad := {k: v for k, v in constants.items() if not v > 0}:
-        raise ValueError(f"{bad}: the constants of {formula!r} must be positive")
+def _checked(formula: str, method: str, **constants: float | None) -> dict[str, float]:
+    """Refuse what does not fit together; return the constants that were given."""
+    require_known("unknown formula", formula, FORMULAS)
+    require_known("unknown method", method, METHODS)
+    given = {name: value for name, value in constants.items() if value is not None}
+    for name, value in given.items():
+        takers = [f for f in FORMULAS if name in signature(FORMULAS[f]).parameters]
+        require_known(f"{name} is no constant of", formula, takers)
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}={value!r} must be positive and finite")
+    if "eps" in signature(FORMULAS[formula]).parameters.keys() - given.keys():
+        raise ValueError(
+            f"{formula!r} needs eps, such as 1e-2: the paper's value was not found, so none is assumed"
+        )
+    return given

@@ -1,28 +1,27 @@
 """Gradient penalties: λ·E[(‖∇f‖ - 1)²], its one-sided form, and the finite difference it replaces.
 
-    two-sided            λ (n - 1)²                                  n = ‖∇f(x̃)‖ at interpolates x̃ (by default)
+    two-sided            λ (n - 1)²                              n = ‖∇f(x̃)‖ at interpolates x̃ (by default)
     one-sided            λ max(n - 1, 0)²
-    finite difference    λ (|f(x) - f(x')| / ‖x - x'‖ - 1)²          at pairs of a real and a generated sample
+    finite difference    λ (|f(x) - f(x')| / ‖x - x'‖ - 1)²      at pairs of a real and a generated sample
 
-Source: Gulrajani et al. 2017 (WGAN-GP, λ = 10); the one-sided form is in its appendix, the difference form in 004.
+Source: Gulrajani et al. 2017 (WGAN-GP, λ = 10); the one-sided form is in its appendix.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from gncompanion.constraints.base import Constraint, Score
 from gncompanion.constraints.sampling import sampling
-from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
+from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
+from gncompanion.names import require_known
 
 __all__ = ["FiniteDifferencePenalty", "GradientPenalty", "norms"]
 
 
 def norms(score: Score, x: Tensor, *, y: Tensor | None = None, method: str = "auto") -> Tensor:
-    """Computes ‖∇score‖ a sample, differentiable in the critic's weights.
+    """Compute ‖∇score‖ a sample, differentiable in the critic's weights.
 
     Args:
         score: the scoring function (x, y) -> (N,).
@@ -38,12 +37,12 @@ def norms(score: Score, x: Tensor, *, y: Tensor | None = None, method: str = "au
 
 
 def labels_at(points: Tensor, y: Tensor | None) -> Tensor | None:
-    """Repeats labels (N,) for points (M, ...) that stack the samples they belong to, M a multiple of N."""
-    return None if y is None else y.repeat(len(points) // len(y))
+    """Repeat labels (N,) for points (M, ...) that stack the samples they belong to, M a multiple of N."""
+    return None if y is None else torch.cat([y] * (len(points) // len(y)))
 
 
 class GradientPenalty(Constraint):
-    """λ (‖∇f‖ - target)², on both sides of the target or only above it.
+    """Add λ (‖∇f‖ - target)², on both sides of the target or only above it.
 
     Args:
         weight: λ ≥ 0.
@@ -53,7 +52,7 @@ class GradientPenalty(Constraint):
         method: of `value_and_input_gradient`.
 
     Raises:
-        ValueError: for a negative weight or target, or an unknown place.
+        ValueError: for a negative weight or target, or an unknown place or method.
     """
 
     def __init__(
@@ -67,8 +66,9 @@ class GradientPenalty(Constraint):
     ) -> None:
         if not (weight >= 0 and target >= 0):
             raise ValueError(f"weight={weight!r} and target={target!r} must not be negative")
+        require_known("unknown method", method, METHODS)
         self.weight, self.target, self.one_sided, self.method = weight, target, one_sided, method
-        self._points: Callable[[Tensor, Tensor, torch.Generator], Tensor] = sampling(at)
+        self._points = sampling(at)
 
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
@@ -79,7 +79,7 @@ class GradientPenalty(Constraint):
 
 
 class FiniteDifferencePenalty(Constraint):
-    """λ (|f(x) - f(x')| / ‖x - x'‖ - 1)², at the batch's pairs of a real and a generated sample.
+    """Add λ (|f(x) - f(x')| / ‖x - x'‖ - 1)², at the batch's pairs of a real and a generated sample.
 
     Args:
         weight: λ ≥ 0.
@@ -97,5 +97,6 @@ class FiniteDifferencePenalty(Constraint):
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
     ) -> Tensor:
         distance = torch.linalg.vector_norm((real - fake).flatten(1), dim=1)
-        slope = (score(real, y) - score(fake, y)).abs() / distance.clamp_min(torch.finfo(real.dtype).eps)
+        rise = (score(real, y) - score(fake, y)).flatten().abs()
+        slope = rise / distance.clamp_min(torch.finfo(real.dtype).eps)
         return self.weight * (slope - 1).square().mean()

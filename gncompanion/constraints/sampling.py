@@ -10,11 +10,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gncompanion.names import pick
+
 __all__ = ["SAMPLINGS", "interpolate", "sampling"]
 
 
 def interpolate(x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """Draws one point a pair, uniformly on the segment from x to y.
+    """Draw one point a pair, uniformly on the segment from x to y.
 
     Args:
         x: points (N, ...).
@@ -53,11 +55,12 @@ SAMPLINGS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
 
 
 def sampling(name: str) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
-    """Looks up r(x) by its name.
+    """Look up r(x) by its name.
 
     Args:
-        name: "real-fake" (interpolates between a real and a generated sample), "within" (between two real, and between
-            two generated ones), "pooled" (between any two of both), "both", "fake" or "real" (the samples themselves).
+        name: "real-fake" (interpolates between a real and a generated sample), "within" (between two real,
+            and between two generated ones), "pooled" (between any two of both), "both", "fake" or "real"
+            (the samples themselves).
 
     Returns:
         A function (real (N, ...), fake (N, ...), generator) -> points (M, ...).
@@ -65,6 +68,4 @@ def sampling(name: str) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
     Raises:
         ValueError: for any other name.
     """
-    if name not in SAMPLINGS:
-        raise ValueError(f"at={name!r} is not a sampling of r(x); choose one of {', '.join(SAMPLINGS)}")
-    return SAMPLINGS[name]
+    return pick("sampling of r(x)", name, SAMPLINGS)

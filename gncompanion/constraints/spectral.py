@@ -5,14 +5,17 @@ Two values of σ are in use for a convolution, and only one of them bounds the l
     kernel      σ of the kernel reshaped to a (C_out, C_in·k·k) matrix     Miyato et al. 2018; torch's own
     operator    σ of the convolution as a linear map of images             Theorem 5's "every layer has L = 1"
 
-Both are estimated by power iteration with a warm start, u ← W v / ‖W v‖, v ← Wᵀ u / ‖Wᵀ u‖, σ ≈ ⟨u, W v⟩, the vectors
-taken as constants where σ is differentiated.
+Both are estimated by power iteration with a warm start, u ← W v / ‖W v‖, v ← Wᵀ u / ‖Wᵀ u‖, σ ≈ ⟨u, W v⟩, the
+vectors taken as constants where σ is differentiated.
 
-Source: Miyato et al. 2018, equations (11) to (15); the authors' Theorem 5 critic iterates on the operator, 10 times a
-forward and 100 times at first (paper-facts, section 1.3).
+Source: Miyato et al. 2018, equations (11) to (15). Theorem 5's critic in the authors' working repository
+(basiclab/Faster-GNGAN-PyTorch) iterates on the operator, 10 times a forward and 100 times at first.
 """
 
 from __future__ import annotations
+
+import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,56 +30,80 @@ __all__ = ["OperatorSpectralNormalization", "SpectralNormalization"]
 
 
 class SpectralNormalization(Constraint):
-    """The reshaped kernel's norm, for every linear, convolution and embedding layer (torch's parametrization).
+    """Divide every linear, convolution and embedding layer by its kernel's norm (torch's parametrization).
 
     Args:
         n_iterations: power iterations a forward in training mode, ≥ 1.
         seed: of the start vectors.
+
+    Raises:
+        ValueError: for less than one iteration.
     """
 
     def __init__(self, n_iterations: int = 1, *, seed: int = 0) -> None:
-        self.n_iterations, self.seed = n_iterations, seed
+        self.n_iterations, self.seed = _at_least_one(n_iterations), seed
 
     def prepare(self, critic: nn.Module) -> None:
         kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Embedding)
-        with torch.random.fork_rng():  # torch draws the start vectors from the global generator
-            torch.manual_seed(self.seed)
-            for module in [m for m in critic.modules() if isinstance(m, kinds)]:
-                spectral_norm(module, n_power_iterations=self.n_iterations)
+        layers = [module for module in critic.modules() if isinstance(module, kinds)]
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(self.seed)  # torch draws the start vectors from the global generators
+            for layer in layers:
+                spectral_norm(layer, n_power_iterations=self.n_iterations)
 
 
 class OperatorSpectralNormalization(Constraint):
-    """The convolution operator's norm, for every linear and 2-D convolution layer.
+    """Divide every linear and 2-D convolution layer by its norm as a linear map of images.
 
     Args:
-        shape: of one of the critic's inputs, without the batch: a convolution's norm depends on the image's size.
+        shape: of one of the critic's inputs, without the batch: a convolution's norm depends on the image's
+            size.
         n_iterations: power iterations a forward in training mode, ≥ 1; ten times as many at first.
         seed: of the start vectors.
+
+    Raises:
+        ValueError: without a shape, for less than one iteration, or, when used, for a layer that has no one
+            norm: it pads otherwise than by a number of zeros, or is applied to inputs of several shapes.
     """
 
     def __init__(self, shape: tuple[int, ...], *, n_iterations: int = 10, seed: int = 0) -> None:
-        self.shape, self.n_iterations, self.seed = tuple(shape), n_iterations, seed
+        if not shape:
+            raise ValueError(f"shape={shape!r} must be that of one input of the critic, such as (3, 32, 32)")
+        self.shape, self.n_iterations, self.seed = tuple(shape), _at_least_one(n_iterations), seed
 
     def prepare(self, critic: nn.Module) -> None:
         generator = torch.Generator().manual_seed(self.seed)
-        for layer, shape in _input_shapes(critic, self.shape):
+        norms = {}
+        for name, shape in _input_shapes(critic, self.shape).items():
+            layer = critic.get_submodule(name)
             start = torch.randn((1, *shape), generator=generator).to(layer.weight)
-            parametrize.register_parametrization(layer, "weight", _OperatorNorm(layer, start, self.n_iterations))
+            norms[layer] = _OperatorNorm(layer, start, self.n_iterations)
+        for layer, norm in norms.items():  # only now, so that a critic that is refused is left as it was
+            parametrize.register_parametrization(layer, "weight", norm)
 
 
-def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> list[tuple[nn.Linear | nn.Conv2d, tuple[int, ...]]]:
-    """Every linear and convolution layer with its input's shape, seen in one forward."""
-    layers = [m for m in critic.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    seen: dict[nn.Module, tuple[int, ...]] = {}
-    hooks = [m.register_forward_pre_hook(lambda m, args: seen.update({m: args[0].shape[1:]})) for m in layers]
-    try:
-        with torch.no_grad():
-            parameter = next(critic.parameters())
-            critic(torch.zeros((1, *shape), device=parameter.device, dtype=parameter.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [(layer, tuple(seen[layer])) for layer in layers if layer in seen]
+def _at_least_one(n_iterations: int) -> int:
+    if type(n_iterations) is not int or n_iterations < 1:
+        raise ValueError(f"n_iterations={n_iterations!r} must be an integer of at least 1")
+    return n_iterations
+
+
+def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return the input's shape of every linear and convolution layer, by its name, as seen in one forward."""
+    probe = copy.deepcopy(critic).eval()  # a forward may move running statistics
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def see(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen = tuple(inputs[0].shape[1:])
+        if shapes.setdefault(name, seen) != seen:
+            raise ValueError(f"layer {name!r} has no one norm: its inputs are {shapes[name]} and {seen}")
+
+    for name, layer in probe.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.register_forward_pre_hook(partial(see, name))
+    with torch.no_grad():
+        probe(next(probe.parameters()).new_zeros(1, *shape))
+    return shapes
 
 
 class _OperatorNorm(nn.Module):
@@ -87,28 +114,26 @@ class _OperatorNorm(nn.Module):
         self.n_iterations = n_iterations
         self.convolution = None
         if isinstance(layer, nn.Conv2d):
-            if layer.padding_mode != "zeros":
-                raise ValueError(f"padding_mode={layer.padding_mode!r}: only zero padding has its operator norm here")
+            if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+                raise ValueError(f"no operator norm for {layer}: pad it with zeros, and by a number")
             self.convolution = (layer.stride, layer.padding, layer.dilation, layer.groups)
         self.register_buffer("v", start / start.norm())
         self._iterate(layer.weight.detach(), 10 * n_iterations)
 
     def forward(self, weight: Tensor) -> Tensor:
-        if self.training:
-            self._iterate(weight.detach(), self.n_iterations)
-        v = self.v.clone()  # the buffer moves on while autograd still needs this one
-        image = self._operate(weight, v)
-        u = (image / image.norm()).detach()
-        return weight / (u * image).sum()
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        return weight
+        with torch.autocast(weight.device.type, enabled=False):  # σ as precise as the weight
+            if self.training:
+                self._iterate(weight.detach(), self.n_iterations)
+            v = self.v.clone()  # the buffer moves on while autograd still needs this one
+            return weight / self._operate(weight, v).norm()  # ∂‖W v‖/∂W = u ⊗ v with u = W v / ‖W v‖
 
     def _operate(self, weight: Tensor, v: Tensor) -> Tensor:
         return linear(v, weight) if self.convolution is None else conv2d(v, weight, None, *self.convolution)
 
     def _operate_back(self, weight: Tensor, u: Tensor) -> Tensor:
-        return u @ weight if self.convolution is None else conv2d_input(self.v.shape, weight, u, *self.convolution)
+        if self.convolution is None:
+            return u @ weight
+        return conv2d_input(self.v.shape, weight, u, *self.convolution)
 
     @torch.no_grad()
     def _iterate(self, weight: Tensor, times: int) -> None:

@@ -1,0 +1,19 @@
+"""For tests and notebooks alike: what a session draws and trains goes to a folder of its own, and with it.
+
+Validating a notebook must not rewrite the committed figures, nor pass on the strength of an old training run.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Send figures and runs, those of the notebooks' kernels too, to a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="gncompanion-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["GNCOMPANION_FIGURES"] = str(folder / "figures")
+    os.environ["GNCOMPANION_RUNS"] = str(folder / "runs")

@@ -1,0 +1,80 @@
+"""Data sets by name: 2-D toys, scikit-learn's digits, a folder of images; and pairs whose distance is known.
+
+    load("ring", n_modes=12).sample(256, generator) -> x (256, 2), y (256,)
+
+Every data set has the one face described by `Dataset`; `DATASETS` lists those with a name.
+"""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+from gncompanion.data.base import Dataset
+from gncompanion.data.images import Images, digits, image_folder
+from gncompanion.data.pairs import (
+    Pair,
+    Sampler,
+    concentric_spheres,
+    gaussians_on_line,
+    parallel_lines,
+    shifted,
+    shifted_boxes,
+)
+from gncompanion.data.toys import GaussianGrid, GaussianRing
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "GaussianGrid",
+    "GaussianRing",
+    "Images",
+    "Pair",
+    "Sampler",
+    "concentric_spheres",
+    "digits",
+    "gaussians_on_line",
+    "image_folder",
+    "load",
+    "parallel_lines",
+    "shifted",
+    "shifted_boxes",
+]
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "ring": GaussianRing,
+    "grid": GaussianGrid,
+    "digits": digits,
+    "folder": image_folder,
+}
+
+
+def load(name: str, **options: Any) -> Dataset:
+    """Make a data set by its name.
+
+    Args:
+        name: A key of `DATASETS`.
+        **options: That data set's own arguments; only "folder" needs one.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: The name or an option is unknown, an option is missing, or its value is refused.
+    """
+    _require_known("data set", name, DATASETS)
+    make = DATASETS[name]
+    parameters = inspect.signature(make).parameters
+    for option in options:
+        _require_known(f"option of data set {name!r}", option, parameters)
+    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in options]
+    if missing:
+        raise ValueError(f"data set {name!r} needs a value for {', '.join(missing)}")
+    return make(**options)
+
+
+def _require_known(kind: str, name: str, valid: dict[str, Any]) -> None:
+    if name not in valid:
+        close = get_close_matches(str(name), valid, n=1)
+        hint = f", did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no {kind} {name!r}{hint} (valid: {', '.join(valid)})")

@@ -1,0 +1,300 @@
+"""An experiment: plain values in, a finished run out.
+
+    Experiment(dataset="digits", network="dcgan", constraint="gn", loss="hinge", seed=0).run() -> Run
+
+It is the only place where names become objects. A finished run is a resumed run with no steps left: `run()`
+opens `runs()/<slug>-<digest of all settings>`, and loads, resumes or trains as it finds it. There is no other
+cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from gncompanion import checkpoint, constraints, data, models, paths
+from gncompanion.data import Dataset
+from gncompanion.files import locked, write
+from gncompanion.losses import LOSSES
+from gncompanion.names import pick
+from gncompanion.training import COLUMNS, Networks, Schedule, Training, critic_step
+
+__all__ = ["Experiment", "Run"]
+
+FORMAT = 1  # raised when a change of the code makes the same settings train to something else
+SETTINGS = "settings.json"
+LOG = "log.csv"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides how a run turns out.
+
+    Attributes:
+        dataset: a name of `data.DATASETS`.
+        network: a name of `models.NETWORKS`.
+        constraint: a name of `constraints.CONSTRAINTS`, or several joined by "+".
+        loss: a name of `LOSSES`.
+        schedule: how long and how fast, a `Schedule` or a mapping of its fields.
+        dataset_options: the data set's own arguments.
+        network_options: the networks' own arguments.
+        constraint_options: the constraint's own arguments.
+        seed: of the weights and of everything drawn in training.
+        device: "auto" (CUDA where there is one), or torch's name for one.
+
+    Raises:
+        ValueError: for an unknown name or option, a value out of range, or parts that do not fit together;
+            before any work, but for one step on two samples that shows it.
+        Unsupported: for a critic that is not piecewise linear, where a constraint's method is "linear".
+    """
+
+    dataset: str = "digits"
+    network: str = "dcgan"
+    constraint: str = "gn"
+    loss: str = "hinge"
+    schedule: Schedule = field(default_factory=Schedule)
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    constraint_options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("dataset", "network", "constraint", "loss", "device"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be a name")
+        for name in ("dataset_options", "network_options", "constraint_options"):
+            object.__setattr__(self, name, _options(name, getattr(self, name)))
+        object.__setattr__(self, "schedule", _schedule(self.schedule))
+        if type(self.seed) is not int or self.seed < 0:
+            raise ValueError(f"seed={self.seed!r} must be a non-negative integer")
+        self._device()
+        players, random = self._players(), torch.Generator().manual_seed(0)
+        critic_step(players, self._data.sample(2, random)[0], random)
+
+    def settings(self) -> dict[str, Any]:
+        """Gather everything that the digest covers, as plain values, 1.0 and 1 alike."""
+        derived = {"device": self._device().type, "data_digest": self._data.digest, "format": FORMAT}
+        return json.loads(json.dumps({**asdict(self), **derived}), parse_float=_number)
+
+    def folder(self) -> Path:
+        """Name the run's place: `runs()/<data set>-<network>-<constraint>-<seed>-<digest>`."""
+        text = json.dumps(self.settings(), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return paths.runs() / f"{self.dataset}-{self.network}-{self.constraint}-{self.seed}-{digest}"
+
+    def run(self, folder: str | Path | None = None, *, progress: bool | None = None) -> Run:
+        """Train, resume or load; a second process that wants the same run waits for the first.
+
+        Args:
+            folder: the run's folder; None = `folder()`.
+            progress: show a bar; None = only in a terminal.
+
+        Returns:
+            The finished run.
+
+        Raises:
+            ValueError: if the folder holds a run with other settings; lists the differences.
+            RuntimeError: if all of its checkpoints are damaged.
+            NonFiniteLoss: if the training breaks down.
+        """
+        folder = self.folder() if folder is None else Path(folder)
+        with locked(folder), checkpoint.kept_random_states():
+            self._claim(folder)
+            training = self._training(folder)
+            if state := checkpoint.newest(folder, device=training.device):
+                training.load(state)
+            training.run(progress=progress)
+            if not (folder / LOG).exists():
+                write(folder / LOG, _csv(training.log))
+        return Run(self, training)
+
+    def _claim(self, folder: Path) -> None:
+        """Mark the folder as this run's, or refuse one that is another's."""
+        file, settings = folder / SETTINGS, self.settings()
+        if not file.exists():
+            write(file, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
+        elif differences := _differences(json.loads(file.read_text(encoding="utf-8")), settings):
+            listed = "; ".join(differences)
+            raise ValueError(f"{folder} holds a run with other settings: {listed}. Use another folder.")
+
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.Generator(device)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:  # the latter from a torch built without CUDA
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"device={self.device!r} cannot be used here, take auto or cpu: {reason}"
+            ) from None
+        return device
+
+    @cached_property
+    def _data(self) -> Dataset:
+        return data.load(self.dataset, **self.dataset_options)
+
+    def _players(self) -> Networks:
+        """Turn names into objects, on the CPU."""
+        shape, weights = self._data.shape, torch.Generator().manual_seed(_stream("weights", self.seed))
+        constraint = constraints.build(self.constraint, shape=shape, **self.constraint_options)
+        generator, critic = models.build(self.network, shape, generator=weights, **self.network_options)
+        constraint.prepare(critic)
+        return Networks(generator, critic, constraint, pick("loss", self.loss, LOSSES))
+
+    def _training(self, folder: Path) -> Training:
+        players, device = self._players(), self._device()
+        players.generator.to(device)
+        players.critic.to(device)
+        return Training(players, self._data, self.schedule, _stream("training", self.seed), folder)
+
+
+class Run:
+    """A finished run: its critic's score, its generator's samples, its log.
+
+    Args:
+        experiment: the settings.
+        training: the training, with no steps left.
+
+    Attributes:
+        critic: the trained critic, in evaluation mode.
+        history: lists by name: `step`, and the mean of each quantity over the steps since the one before.
+        dataset: what it was trained on.
+        device: where it lies.
+    """
+
+    def __init__(self, experiment: Experiment, training: Training) -> None:
+        self.experiment = experiment
+        self.dataset = training.dataset
+        self.device = training.device
+        self.critic = training.players.critic.eval()
+        self.history = {name: [row[name] for row in training.log] for name in ("step", *COLUMNS)}
+        self._players = training.players
+        self._average = training.average
+
+    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Compute the constrained critic's value, the one that was trained.
+
+        Args:
+            x: inputs (N, ...), on `device`.
+            y: labels (N,), if the critic is conditional.
+
+        Returns:
+            Scores (N,).
+        """
+        return self._players.score(x, y)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, seed: int = 0, average: bool = False, training_mode: bool = False) -> Tensor:
+        """Draw samples from the generator.
+
+        Args:
+            n: how many.
+            seed: of the noise.
+            average: use the averaged weights.
+            training_mode: normalise by the batch's own statistics, as the official evaluation does.
+
+        Returns:
+            Samples (n, ...), on `device`.
+
+        Raises:
+            ValueError: for averaged weights that the run does not have.
+        """
+        if average and self._average is None:
+            raise ValueError("this run has no averaged weights: its schedule has ema_decay=None")
+        generator = self._average if average else self._players.generator
+        z = torch.randn(n, generator.z_dim, generator=self._random("noise", seed), device=self.device)
+        with _in_mode(generator, training=training_mode):
+            buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+            return functional_call(generator, buffers, (z,))  # batch statistics go to the copies
+
+    def real(self, n: int, *, seed: int = 0) -> Tensor:
+        """Draw real samples.
+
+        Args:
+            n: how many.
+            seed: of the draw.
+
+        Returns:
+            Samples (n, ...), on `device`.
+        """
+        return self.dataset.sample(n, self._random("real", seed))[0]
+
+    def _random(self, purpose: str, seed: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(_stream(purpose, seed))
+
+
+@contextmanager
+def _in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    before = {part: part.training for part in module.modules()}
+    try:
+        yield module.train(training)
+    finally:
+        for part, mode in before.items():
+            part.training = mode
+
+
+def _stream(purpose: str, seed: int) -> int:
+    """Derive the seed of one purpose, so that weights, training and samples of one seed share no numbers."""
+    return int.from_bytes(hashlib.sha256(f"{purpose} {seed}".encode()).digest()[:8], "big")
+
+
+def _schedule(value: Any) -> Schedule:
+    if isinstance(value, Schedule):
+        return value
+    for name in (settings := _plain("schedule", value)):
+        pick("setting of the schedule", name, Schedule.__dataclass_fields__)
+    return Schedule(**settings)
+
+
+def _options(name: str, value: Any) -> dict[str, Any]:
+    options = _plain(name, value)
+    if reserved := {"name", "shape", "generator"} & options.keys():  # arguments of load and build
+        raise ValueError(f"{name} cannot set {', '.join(sorted(reserved))}: the experiment does")
+    return options
+
+
+def _plain(name: str, value: Any) -> dict[str, Any]:
+    """Copy a mapping of plain values, tuples as lists and paths as text."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}={value!r} must be a mapping of names to values")
+    try:
+        return json.loads(json.dumps(dict(value), allow_nan=False, default=os.fspath))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}={value!r} must hold nothing but numbers, text and lists: {error}") from None
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def _csv(log: list[dict[str, float]]) -> bytes:
+    columns = ("step", *COLUMNS)
+    rows = [columns, *([repr(row[column]) for column in columns] for row in log)]
+    return "".join(",".join(row) + "\n" for row in rows).encode()
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """List the settings that differ, one "name is … there, … here" each."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        there, here = (repr(side[name]) if name in side else "not set" for side in (old, new))
+        if isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping):
+            found += _differences(old[name], new[name], f"{prefix}{name}.")
+        elif there != here:
+            found.append(f"{prefix}{name} is {there} there, {here} here")
+    return found

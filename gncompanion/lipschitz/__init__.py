@@ -1,0 +1,34 @@
+"""Lipschitz constants: bounds from above and from below, exact values, slopes at samples.
+
+    lower_ ≤ L ≤ upper_,     exact_ = L
+
+`bounds` goes layer by layer (Theorem 5), `operators` measures one layer, `exact` enumerates the linear pieces
+of small perceptrons, `slopes` measures any scoring function.
+"""
+
+from gncompanion.lipschitz.bounds import JacobianNorms, lower_jacobian_norms, upper_products
+from gncompanion.lipschitz.exact import exact_lipschitz
+from gncompanion.lipschitz.operators import (
+    Estimate,
+    exact_operator_norm,
+    kernel_norm,
+    operator_norm,
+    upper_operator_norm,
+)
+from gncompanion.lipschitz.sequential import layers
+from gncompanion.lipschitz.slopes import input_gradient_norms, sampled_slopes
+
+__all__ = [
+    "Estimate",
+    "JacobianNorms",
+    "exact_lipschitz",
+    "exact_operator_norm",
+    "input_gradient_norms",
+    "kernel_norm",
+    "layers",
+    "lower_jacobian_norms",
+    "operator_norm",
+    "sampled_slopes",
+    "upper_operator_norm",
+    "upper_products",
+]

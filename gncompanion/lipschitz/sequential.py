@@ -1,0 +1,195 @@
+"""A sequential critic as the steps of its theory.
+
+    f_k = φ_k(W_k f_{k−1} + b_k),    f_0 = x,    k = 1 … K
+
+W_k is a linear layer or a convolution, φ_k the activations that follow it (the identity where none does): f_k
+includes its activation. The steps are frozen copies, with parametrized weights (spectral normalization) as
+they are in eval mode, so that measuring changes nothing. Whether the critic really is the composition of its
+layers is checked by value, at random inputs: residual or functional critics are refused, never measured
+wrongly.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import conv2d, linear
+
+__all__ = ["LIPSCHITZ", "LinearMap", "Step", "layers", "probe", "steps"]
+
+Critic = nn.Module | Sequence[nn.Module]
+
+# Lipschitz constant of each activation: the supremum of |φ′|.
+LIPSCHITZ: dict[type[nn.Module], Callable[[nn.Module], float]] = {
+    nn.Identity: lambda _: 1.0,
+    nn.Flatten: lambda _: 1.0,
+    nn.ReLU: lambda _: 1.0,
+    nn.LeakyReLU: lambda phi: max(1.0, abs(phi.negative_slope)),
+    nn.ELU: lambda phi: max(1.0, abs(phi.alpha)),
+    nn.Softplus: lambda _: 1.0,
+    nn.Tanh: lambda _: 1.0,
+    nn.Sigmoid: lambda _: 0.25,
+}
+
+
+class LinearMap:
+    """The linear part h ↦ W h of a layer, without its bias; a frozen copy.
+
+    Args:
+        layer: Linear, or Conv2d padded with zeros.
+        dtype: Of the copy.
+
+    Raises:
+        ValueError: It is another layer, or a weight is not finite.
+    """
+
+    def __init__(self, layer: nn.Module, *, dtype: torch.dtype = torch.float64) -> None:
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
+            raise ValueError(f"{type(layer).__name__} is neither Linear nor Conv2d")
+        if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
+            raise ValueError(f"a Conv2d padded by {layer.padding_mode!r} is not supported, only by 'zeros'")
+        # In training mode, reading a spectrally normalized weight would change it.
+        # A parametrized weight is computed in the wanted type: rounding first would show through many layers.
+        frozen = copy.deepcopy(layer).eval().to(dtype)
+        self.layer = layer
+        self.weight = frozen.weight.detach()
+        if not self.weight.isfinite().all():
+            raise ValueError(f"{layer} has weights that are not finite")
+        self.bias = None if frozen.bias is None else frozen.bias.detach()
+
+    def __call__(self, h: Tensor) -> Tensor:
+        """W h, (N, *in) to (N, *out); a Linear flattens what it is given."""
+        if isinstance(self.layer, nn.Linear):
+            return linear(h.flatten(1), self.weight)
+        conv = self.layer
+        return conv2d(h, self.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+    def affine(self, h: Tensor) -> Tensor:
+        """W h + b, (N, *in) to (N, *out)."""
+        z = self(h)
+        return z if self.bias is None else z + self.bias.reshape(-1, *[1] * (z.ndim - 2))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step h ↦ φ(W h + b) of a critic.
+
+    Args:
+        linear: The map W with its bias.
+        activations: The modules whose composition is φ, in order.
+    """
+
+    linear: LinearMap
+    activations: list[nn.Module] = field(default_factory=list)
+
+    @property
+    def upper_slope(self) -> float:
+        """Upper bound of the Lipschitz constant of φ: the product of those of its parts."""
+        return math.prod(LIPSCHITZ[type(phi)](phi) for phi in self.activations)
+
+    def activate(self, z: Tensor) -> Tensor:
+        """φ(z), (N, *out)."""
+        for phi in self.activations:
+            z = phi(z)
+        return z
+
+    def slopes(self, z: Tensor) -> Tensor:
+        """φ′(z) of each unit, shaped as φ(z)."""
+        z = z.detach().requires_grad_()
+        with torch.enable_grad():
+            out = self.activate(z)
+            (slope,) = torch.autograd.grad(out.sum(), z)
+        return slope.reshape(out.shape)
+
+
+def layers(critic: Critic) -> list[nn.Module]:
+    """The linear layers and activations of a sequential critic, in the order in which it registers them.
+
+    Args:
+        critic: A module made of them, or a sequence of such modules.
+
+    Returns:
+        The modules themselves; parametrized layers (spectral normalization) count as one.
+
+    Raises:
+        ValueError: One is neither Linear, Conv2d nor an activation of `LIPSCHITZ`, or no linear layer comes
+            first.
+    """
+    found = [leaf for module in _modules(critic) for leaf in _leaves(module)]
+    first = next((leaf for leaf in found if not isinstance(leaf, nn.Flatten | nn.Identity)), None)
+    if not isinstance(first, nn.Linear | nn.Conv2d):
+        raise ValueError(f"a critic starts with a linear layer, not with {type(first).__name__}")
+    return found
+
+
+def steps(critic: Critic, input_shape: tuple[int, ...], *, dtype: torch.dtype = torch.float64) -> list[Step]:
+    """The steps of a sequential critic.
+
+    Args:
+        critic: As in `layers`. A plain sequence of modules is composed in its order; a Linear flattens its
+            input.
+        input_shape: Of one sample.
+        dtype: Of the steps.
+
+    Returns:
+        K steps, on the critic's device.
+
+    Raises:
+        ValueError: As in `layers`, or the critic's values are not those of its layers one after the other.
+    """
+    found: list[Step] = []
+    for layer in layers(critic):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            found.append(Step(LinearMap(layer, dtype=dtype)))
+        elif found:
+            found[-1].activations.append(_frozen_activation(layer))
+    if isinstance(critic, nn.Module):
+        _require_composition(critic, found, probe(input_shape).to(found[0].linear.weight))
+    return found
+
+
+def probe(input_shape: tuple[int, ...]) -> Tensor:
+    """Samples to try a critic on, always the same: (32, *input_shape), float64.
+
+    They are of sizes 0.1 to 10, and x comes with −x: every unit's kink is likely to be crossed.
+    """
+    x = torch.randn(16, *input_shape, generator=Generator().manual_seed(0), dtype=torch.float64)
+    x *= torch.logspace(-1, 1, 16, dtype=torch.float64).reshape(16, *[1] * len(input_shape))
+    return torch.cat([x, -x])
+
+
+def _frozen_activation(layer: nn.Module) -> nn.Module:
+    frozen = copy.deepcopy(layer).eval()
+    if hasattr(frozen, "inplace"):
+        frozen.inplace = False
+    return frozen
+
+
+@torch.no_grad()
+def _require_composition(critic: nn.Module, found: list[Step], x: Tensor) -> None:
+    expected = copy.deepcopy(critic).eval().to(x.dtype)(x).flatten()
+    for step in found:
+        x = step.activate(step.linear.affine(x))
+    # Equal to half the digits: far above rounding, far below what another layer would change.
+    rounding = torch.finfo(x.dtype).eps ** 0.5 * expected.abs().max()
+    same_size = x.numel() == len(expected)
+    if not (same_size and rounding.isfinite() and (x.flatten() - expected).abs().max() <= rounding):
+        raise ValueError(f"{type(critic).__name__} is not the composition of its layers in their order")
+
+
+def _modules(critic: Critic) -> Sequence[nn.Module]:
+    return [critic] if isinstance(critic, nn.Module) else critic
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, nn.Linear | nn.Conv2d) or type(module) in LIPSCHITZ:
+        yield module
+    elif isinstance(module, nn.Sequential) or any(module.children()):
+        for child in module.children():
+            yield from _leaves(child)
+    else:
+        known = ", ".join(kind.__name__ for kind in LIPSCHITZ)
+        raise ValueError(f"{type(module).__name__} is neither Linear, Conv2d nor one of {known}")

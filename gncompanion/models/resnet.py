@@ -1,0 +1,180 @@
+"""The residual networks of SN-GAN and GN-GAN.
+
+    generator block   x ↦ conv(a(bn(conv(up(a(bn(x)))))))  +  up(conv₁(x))        up: nearest, twice the size
+    critic block      x ↦ pool(conv(a(conv(a(x)))))  +  conv₁(pool(x))            pool: 2x2 mean
+
+conv is 3x3, conv₁ is 1x1 and a = ReLU. The critic has no normalization. Its first block sees the image and
+leaves out the first a; blocks that keep the size have no pool and, between equal channels, no conv₁; the head
+is a ReLU, the mean over space and a dense layer. Weights start from Kaiming's N(0, 2 / fan-in), biases from
+zero, in both.
+
+conv₁ commutes with nearest upsampling and with mean pooling, and is done where the image is smaller.
+
+Source: Miyato et al. 2018; Wu et al. 2021, widths and initialisation from its official code
+(models/resnet.py). The layout for scikit-learn's 8 x 8 digits is ours.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gncompanion.models.blocks import (
+    ACTIVATIONS,
+    Critic,
+    Generator,
+    initialise,
+    kaiming,
+    require_positive,
+)
+from gncompanion.names import pick
+
+__all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shape of a ResNet at one image size.
+
+    Args:
+        generator: channels of the first map and after each block, in units of `width`.
+        critic: channels after each block, in units of `width`.
+        halvings: how many critic blocks, the first ones, halve the image.
+        width: channels a unit.
+    """
+
+    generator: tuple[int, ...]
+    critic: tuple[int, ...]
+    halvings: int
+    width: int = 64
+
+
+LAYOUTS: dict[int, Layout] = {
+    8: Layout((2, 2, 2), (2, 2, 2), halvings=1, width=16),  # ours
+    32: Layout((4, 4, 4, 4), (2, 2, 2, 2), halvings=2),
+    48: Layout((8, 4, 2, 1), (1, 2, 4, 8), halvings=4),
+    128: Layout((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), halvings=5),
+    256: Layout((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), halvings=6),
+}
+
+
+class ResNetGenerator(Generator):
+    """The residual generator; images lie in [-1, 1].
+
+    Args:
+        size: height and width of the images, a key of `LAYOUTS`.
+        channels: of the images.
+        width: channels a unit of the layout; None = the layout's.
+        z_dim: dimension of the noise.
+        generator: source of the initial weights; None = torch's global one.
+
+    Raises:
+        ValueError: if there is no such size, or another number is not a positive integer.
+    """
+
+    def __init__(
+        self,
+        size: int = 32,
+        channels: int = 3,
+        *,
+        width: int | None = None,
+        z_dim: int = 128,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        layout = pick("ResNet image size", size, LAYOUTS)
+        width = layout.width if width is None else width
+        require_positive(channels=channels, width=width, z_dim=z_dim)
+        first, *rest = (units * width for units in layout.generator)
+        small = size // 2 ** len(rest)
+        layers = nn.Sequential(nn.Linear(z_dim, first * small**2), nn.Unflatten(1, (first, small, small)))
+        for wide in rest:
+            layers.append(GeneratorBlock(first, wide))
+            first = wide
+        layers.extend([nn.BatchNorm2d(first), nn.ReLU(), nn.Conv2d(first, channels, 3, padding=1), nn.Tanh()])
+        super().__init__(z_dim, layers)
+        initialise(self, kaiming, generator)
+
+
+class ResNetCritic(Critic):
+    """The residual critic.
+
+    Args:
+        size: height and width of the images, a key of `LAYOUTS`.
+        channels: of the images.
+        width: channels a unit of the layout; None = the layout's.
+        activation: a name from `blocks.ACTIVATIONS`.
+        generator: source of the initial weights; None = torch's global one.
+
+    Raises:
+        ValueError: if there is no such size or activation, or another number is not a positive integer.
+    """
+
+    def __init__(
+        self,
+        size: int = 32,
+        channels: int = 3,
+        *,
+        width: int | None = None,
+        activation: str = "relu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        layout = pick("ResNet image size", size, LAYOUTS)
+        width = layout.width if width is None else width
+        require_positive(channels=channels, width=width)
+        make_activation = pick("activation", activation, ACTIVATIONS)
+        features = nn.Sequential()
+        for i, units in enumerate(layout.critic):
+            block = CriticBlock(
+                channels, units * width, first=i == 0, halve=i < layout.halvings, activation=activation
+            )
+            features.append(block)
+            channels = units * width
+        small = size // 2**layout.halvings
+        head = nn.Sequential(make_activation(), nn.AvgPool2d(small), nn.Flatten(), nn.Linear(channels, 1))
+        super().__init__(features, head)
+        initialise(self, kaiming, generator)
+
+
+class GeneratorBlock(nn.Module):
+    """conv(a(bn(conv(up(a(bn(x))))))) + up(conv₁(x)), which doubles the size."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(channels_in),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(channels_in, channels_out, 3, padding=1),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1),
+        )
+        self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.Upsample(scale_factor=2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.residual(x) + self.shortcut(x)
+
+
+class CriticBlock(nn.Module):
+    """pool(conv(a(conv(a(x))))) + conv₁(pool(x)), less the inner a if `first`, and pool unless `halve`."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, first: bool, halve: bool, activation: str
+    ) -> None:
+        super().__init__()
+        make_activation = ACTIVATIONS[activation]
+        self.residual = nn.Sequential(
+            nn.Identity() if first else make_activation(),
+            nn.Conv2d(channels_in, channels_out, 3, padding=1),
+            make_activation(),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1),
+        )
+        self.shortcut = nn.Sequential()
+        if halve:
+            self.residual.append(nn.AvgPool2d(2))
+            self.shortcut.append(nn.AvgPool2d(2))
+        if halve or channels_in != channels_out:
+            self.shortcut.append(nn.Conv2d(channels_in, channels_out, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.residual(x) + self.shortcut(x)

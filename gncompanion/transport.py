@@ -1,0 +1,129 @@
+"""Exact Wasserstein-1 distances between samples.
+
+    W1(P, Q) = min over couplings π of  E_π ‖x − y‖                      (primal)
+             = max over 1-Lipschitz f of  E_P f(x) − E_Q f(y)            (dual, Kantorovich–Rubinstein)
+
+For samples x (n) and y (m) of equal weights the primal is a linear program, solved by POT's network simplex.
+Its dual variables v of y make an optimal f that is 1-Lipschitz everywhere, by the c-transform
+
+    f(z) = min_j ( ‖z − y_j‖ − v_j ).
+
+On the line sorting solves it: W1 = ∫₀¹ |F⁻¹(t) − G⁻¹(t)| dt.
+
+These are distances of the *samples*. The distance of two samples of one distribution is not zero, and falls
+only like n^(−1/d) in d dimensions: compare with W1 of two real samples of the same size.
+
+Source: Peyré and Cuturi, Computational Optimal Transport, §2–3 and §6.1; POT (Flamary et al., JMLR 2021).
+"""
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["dual_potentials", "exact_w1", "w1_on_line"]
+
+
+def exact_w1(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> float:
+    """Wasserstein-1 distance of two samples, in the Euclidean distance of the flattened samples.
+
+    Args:
+        x: (n, ...) samples.
+        y: (m, ...) samples, as large each as those of x.
+        max_iterations: Pivots that the network simplex may take. Time grows about as n³, memory as 8 n m
+            bytes: 1000 against 1000 take a fraction of a second, 4000 against 4000 a few seconds.
+
+    Returns:
+        The distance, in the units of x.
+
+    Raises:
+        ValueError: x or y is empty or not finite, or their samples differ in size.
+        RuntimeError: The solver stopped before the optimum.
+
+    Source: POT, `ot.emd2`.
+    """
+    x, y = _checked(x, y)
+    w1, _ = _solve(x, y, max_iterations)
+    return w1
+
+
+def dual_potentials(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> tuple[Tensor, Tensor]:
+    """Values u = f(x), v = f(y) of an optimal 1-Lipschitz f: W1 = mean(u) − mean(v).
+
+    Args:
+        x: (n, ...) samples.
+        y: (m, ...) samples, as large each as those of x.
+        max_iterations: As in `exact_w1`.
+
+    Returns:
+        u (n,) and v (m,), float64; |f(a) − f(b)| ≤ ‖a − b‖ for any two of the pooled samples. Unique up to a
+        constant at best: where the plan is degenerate the solver picks one.
+
+    Raises:
+        ValueError: x or y is empty or not finite, or their samples differ in size.
+        RuntimeError: The solver stopped before the optimum.
+    """
+    x, y = _checked(x, y)
+    _, dual = _solve(x, y, max_iterations)
+
+    def f(z: np.ndarray) -> Tensor:
+        return torch.from_numpy((_distances(z, y) - dual).min(axis=1))
+
+    return f(x), f(y)
+
+
+def w1_on_line(x: Tensor, y: Tensor) -> float:
+    """Wasserstein-1 distance of two samples on the line, by sorting.
+
+    Args:
+        x: (n,) or (n, 1) samples.
+        y: (m,) or (m, 1) samples.
+
+    Returns:
+        ∫₀¹ |F⁻¹(t) − G⁻¹(t)| dt of the two empirical quantile functions, in the units of x.
+
+    Raises:
+        ValueError: x or y is empty or not finite, or a sample is more than one number.
+    """
+    x, y = _checked(x, y)
+    if x.shape[1] != 1:
+        raise ValueError(f"on the line a sample is one number; here it is {x.shape[1]}")
+    x, y = np.sort(x[:, 0]), np.sort(y[:, 0])
+    n, m = len(x), len(y)
+    # The quantile functions are constant between the levels i/n and j/m, integers in units of 1/(nm).
+    levels = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
+    left, width = levels[:-1], np.diff(levels)
+    return float(np.abs(x[left // m] - y[left // n]) @ width / (n * m))
+
+
+def _checked(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    for name, samples in (("x", x), ("y", y)):
+        if samples.ndim == 0 or samples.numel() == 0:
+            raise ValueError(f"{name} has no samples: its shape is {tuple(samples.shape)}")
+        if bad := int((~samples.isfinite()).sum()):
+            raise ValueError(f"{name} has {bad} values that are not finite")
+    x, y = (samples.detach().double().reshape(len(samples), -1).cpu().numpy() for samples in (x, y))
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"samples of x are {x.shape[1]} numbers, those of y {y.shape[1]}: they must be equal"
+        )
+    return x, y
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    # Not by ‖x‖² − 2⟨x, y⟩ + ‖y‖² (torch.cdist, ot.dist): that loses half the digits of a small distance.
+    from scipy.spatial.distance import cdist
+
+    return cdist(x, y)
+
+
+def _solve(x: np.ndarray, y: np.ndarray, max_iterations: int) -> tuple[float, np.ndarray]:
+    import ot
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the log says the same
+        cost, log = ot.emd2([], [], _distances(x, y), numItermax=max_iterations, log=True)
+    if log["warning"] is not None:
+        raise RuntimeError(f"no exact W1 of {len(x)} against {len(y)} samples: {log['warning']}")
+    return float(cost), log["v"]

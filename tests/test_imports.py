@@ -1,0 +1,93 @@
+"""Imports go one way, and importing the package loads nothing that few of its users need."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from gncompanion import paths
+
+PACKAGE = paths.root() / "gncompanion"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+TOOLS = {"paths", "names", "files"}
+PRIMITIVES = TOOLS | {"data", "losses", "linear_ops", "replay", "input_gradient", "models", "constraints"}
+TRAINING = PRIMITIVES | {"checkpoint", "schedule", "training", "experiment"}
+RECORDS = TOOLS | {"figures", "claims", "notebook"}
+MEASURES = {"lipschitz", "transport", "metrics", "plotting"}
+MAY_IMPORT = {  # and never in a circle
+    **{room: set() for room in TOOLS | MEASURES},
+    **{room: PRIMITIVES for room in PRIMITIVES - TOOLS},
+    "checkpoint": TOOLS,
+    "schedule": TOOLS,
+    "training": PRIMITIVES | {"checkpoint", "schedule"},
+    "experiment": TRAINING - {"experiment"},
+    **{room: RECORDS for room in RECORDS - TOOLS},
+    "reproduce": TRAINING | RECORDS | MEASURES,
+    "cli": TRAINING | RECORDS | MEASURES | {"reproduce"},
+    "__init__": PRIMITIVES,
+}
+LIBRARIES = {  # beyond the standard library
+    "plotting": {"numpy", "matplotlib"},
+    "lipschitz": {"torch", "numpy", "scipy"},
+    "transport": {"torch", "numpy", "scipy", "ot"},
+    "metrics": {"torch", "numpy", "scipy", "torchvision", "pytorch_fid", "torch_fidelity"},
+}
+
+
+def room(file: Path) -> str:
+    """The part of the package that a file belongs to: its own name, or that of its folder."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def module(file: Path) -> str:
+    parts = ("gncompanion", *file.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module(file) for file in FILES}
+
+
+def imported(file: Path) -> set[str]:
+    """The modules that a file imports, of the package or not, at its top or inside a function."""
+    package = module(file).split(".") if file.stem == "__init__" else module(file).split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            names = {f"{origin}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if name in MODULES} or {origin}
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_one_way(file: Path) -> None:
+    assert room(file) in MAY_IMPORT, "a new room: say above what it may import"
+    rooms = {name.split(".")[1] for name in imported(file) if name.startswith("gncompanion.")}
+    assert rooms <= MAY_IMPORT[room(file)] | {room(file)}
+    assert "gncompanion" not in imported(file), "import the modules that are meant, not the package"
+
+
+@pytest.mark.parametrize("name", sorted(LIBRARIES))
+def test_measures_know_only_their_libraries(name: str) -> None:
+    files = [file for file in FILES if room(file) == name]
+    libraries = {origin.split(".")[0] for file in files for origin in imported(file)}
+    assert libraries - set(sys.stdlib_module_names) - {"gncompanion"} <= LIBRARIES[name]
+
+
+def test_no_import_goes_in_circles() -> None:
+    graph = {module(file): imported(file) & MODULES - {module(file)} for file in FILES}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_package_imports_torch_and_little_else() -> None:
+    heavy = ["matplotlib", "scipy", "sklearn", "ot", "pandas", "seaborn", "papermill", "torchvision", "click"]
+    code = f"import sys, gncompanion; print(*(name for name in {heavy} if name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []
