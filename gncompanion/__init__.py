@@ -1,7 +1,7 @@
 """gncompanion: the executable companion to gradient normalization for GANs.
 
     from gncompanion import GradientNorm
-    critic = GradientNorm(critic)        # f / (‖∇f‖ + |f|), exact, at 1.34 times an unnormalised critic's step
+    critic = GradientNorm(critic)  # f / (‖∇f‖ + |f|), exact, at 1.34 times an unnormalised critic's step
 """
 
 from gncompanion.constraints.gradient_norm import GradientNorm

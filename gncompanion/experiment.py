@@ -147,16 +147,21 @@ class Experiment:
     def _data(self) -> Dataset:
         return data.load(self.dataset, **self.dataset_options)
 
+    def players(self) -> Networks:
+        """Make the networks as they are before training, on the CPU, the critic prepared."""
+        players = self._players()
+        players.constraint.prepare(players.critic)
+        return players
+
     def _players(self) -> Networks:
-        """Turn names into objects, on the CPU."""
+        """Turn names into objects."""
         shape, weights = self._data.shape, torch.Generator().manual_seed(_stream("weights", self.seed))
         constraint = constraints.build(self.constraint, shape=shape, **self.constraint_options)
         generator, critic = models.build(self.network, shape, generator=weights, **self.network_options)
-        constraint.prepare(critic)
         return Networks(generator, critic, constraint, pick("loss", self.loss, LOSSES))
 
     def _training(self, folder: Path) -> Training:
-        players, device = self._players(), self._device()
+        players, device = self.players(), self._device()
         players.generator.to(device)
         players.critic.to(device)
         return Training(players, self._data, self.schedule, _stream("training", self.seed), folder)

@@ -101,7 +101,10 @@ def gradient_norm(f: Tensor, g: Tensor) -> Tensor:
     Returns:
         n, shaped like f.
     """
-    return torch.linalg.vector_norm(g.flatten(1), dim=1).view_as(f)
+    flat = g.flatten(1)
+    # Scaled, since the squares of a deep critic's gradient may underflow; the scale cancels, in ∂n/∂g too.
+    scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)
+    return (scale.squeeze(1) * torch.linalg.vector_norm(flat / scale, dim=1)).view_as(f)
 
 
 def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> str | None:

@@ -26,7 +26,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from gncompanion import checkpoint
 from gncompanion.constraints import Constraint

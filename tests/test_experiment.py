@@ -16,6 +16,7 @@ from gncompanion import checkpoint
 from gncompanion.constraints import CONSTRAINTS
 from gncompanion.data import DATASETS, GaussianRing
 from gncompanion.experiment import Experiment, Run
+from gncompanion.input_gradient import Unsupported
 from gncompanion.losses import LOSSES
 from gncompanion.models import NETWORKS
 from gncompanion.training import NonFiniteLoss, Schedule, Training
@@ -66,72 +67,48 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            (
-                {"dataset": "digit"},
-                "data set 'digit', did you mean 'digits'? (valid: ring, grid, digits, folder)",
-            ),
-            (
-                {"network": "dcgn"},
-                "unknown network 'dcgn', did you mean 'dcgan'? (valid: mlp, dcgan, resnet, stage)",
-            ),
+            ({"dataset": "digit"}, "data set 'digit', did you mean 'digits'? (valid: ring, grid, digits, "),
+            ({"network": "dcgn"}, "unknown network 'dcgn', did you mean 'dcgan'? (valid: mlp, dcgan, "),
             ({"constraint": "gnn"}, "'gnn', did you mean 'gn'?"),
             ({"constraint": "gn+cr+"}, "''"),
-            (
-                {"loss": "hing"},
-                "unknown loss 'hing', did you mean 'hinge'? (valid: non_saturating, bce, hinge,",
-            ),
+            ({"loss": "hing"}, "unknown loss 'hing', did you mean 'hinge'? (valid: non_saturating, bce, "),
             ({"device": "gpu"}, "device='gpu' cannot be used here, take auto or cpu: "),
             ({"device": "cuda:99"}, "device='cuda:99' cannot be used here, take auto or cpu: "),
             ({"device": "meta"}, "device='meta' cannot be used here, take auto or cpu: "),
             ({"dataset_options": {"size": 3}}, "option of data set 'digits' 'size'"),
+            ({"dataset": "folder"}, "data set 'folder' needs a value for folder"),
+            ({"dataset": "ring"}, "network 'dcgan' has no form for data of shape (2,)"),
+            ({"network": "mlp"}, "network 'mlp' has no form for data of shape (1, 8, 8)"),
+            ({"network": "stage"}, "network 'stage' needs a value for n_layers"),
+            ({"network": "stage", "network_options": {"n_layers": 0}}, "n_layers must be an integer from 1 "),
             (
                 {"network_options": {"widht": 2}},
-                "dcgan option 'widht', did you mean 'width'? (valid: activation, width",
+                "unknown dcgan option 'widht', did you mean 'width'? (valid: ",
             ),
             ({"network_options": {"width": 0}}, "width must be a positive integer, not 0"),
             ({"constraint_options": {"lambda": 2}}, "'lambda'"),
             ({"constraint": "gp", "constraint_options": {"weight": -2}}, "weight=-2"),
             ({"constraint": "gn+cr", "constraint_options": {"weight": 2}}, "'weight'"),
-            (
-                {"schedule": {"stepz": 3}},
-                "unknown setting of the schedule 'stepz', did you mean 'steps'? (valid: steps,",
-            ),
+            ({"constraint": "gran"}, "eps"),
+            ({"constraint": "gn+pgn"}, "at most one"),
+            ({"schedule": {"stepz": 3}}, "unknown setting of the schedule 'stepz', did you mean 'steps'? "),
             ({"schedule": {"steps": 0}}, "steps=0 must be a positive integer"),
             ({"schedule": 100}, "schedule=100 must be a mapping of names to values"),
             ({"seed": -1}, "seed=-1 must be a non-negative integer"),
             ({"seed": 1.0}, "seed=1.0 must be a non-negative integer"),
             ({"seed": "1"}, "seed='1' must be a non-negative integer"),
-            ({"network": "stage"}, "network 'stage' needs a value for n_layers"),
-            (
-                {"network": "stage", "network_options": {"n_layers": 0}},
-                "n_layers must be an integer from 1 to 32",
-            ),
-            ({"network": "mlp"}, "network 'mlp' has no form for data of shape (1, 8, 8)"),
-            ({"dataset": "ring"}, "network 'dcgan' has no form for data of shape (2,)"),
-            ({"dataset": "folder"}, "data set 'folder' needs a value for folder"),
-            ({"constraint": "gran"}, "eps"),
-            ({"constraint": "gn+pgn"}, "at most one"),
             (
                 {"network_options": ["width"]},
                 "network_options=['width'] must be a mapping of names to values",
             ),
-            (
-                {"network_options": {"width": np.int64(2)}},
-                "network_options={'width': np.int64(2)} must hold nothing but",
-            ),
+            ({"network_options": {"width": np.int64(2)}}, "{'width': np.int64(2)} must hold nothing but num"),
             (
                 {"dataset_options": {"x": float("nan")}},
-                "dataset_options={'x': nan} must hold nothing but numbers",
+                "dataset_options={'x': nan} must hold nothing but num",
             ),
-            (
-                {"network_options": {"generator": 1}},
-                "network_options cannot set generator: the experiment does",
-            ),
-            (
-                {"constraint_options": {"shape": [2]}},
-                "constraint_options cannot set shape: the experiment does",
-            ),
-            ({"dataset_options": {"name": "x"}}, "dataset_options cannot set name: the experiment does"),
+            ({"network_options": {"generator": 1}}, "network_options cannot set generator: the experiment "),
+            ({"constraint_options": {"shape": [2]}}, "constraint_options cannot set shape: the experiment "),
+            ({"dataset_options": {"name": "x"}}, "dataset_options cannot set name: the experiment "),
         ],
         ids=str,
     )
@@ -151,7 +128,7 @@ class TestRefusals:
 
     def test_the_fast_method_needs_a_piecewise_linear_critic(self) -> None:
         curved = {"network_options": {"activation": "softplus"}, "constraint_options": {"method": "linear"}}
-        with pytest.raises(Exception, match="softplus"):
+        with pytest.raises(Unsupported, match="softplus"):
             Experiment(**{**RING, **curved})
 
 

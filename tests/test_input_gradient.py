@@ -547,6 +547,16 @@ def test_the_value_at_zero_over_zero() -> None:
         assert all(bool(grad.isfinite().all()) for grad in grads)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e30])
+def test_the_norm_neither_underflows_nor_overflows(scale: float) -> None:
+    g = inputs((3,), torch.float32).mul_(scale).requires_grad_()
+    n = gradient_norm(torch.zeros(N), g)
+    (slope,) = torch.autograd.grad(n.sum(), g)
+    expected = g.detach().double().norm(dim=1, keepdim=True)
+    torch.testing.assert_close(n[:, None].double(), expected, rtol=1e-6, atol=0)  # float32 rounds to 6e-8
+    torch.testing.assert_close(slope.double(), g.detach().double() / expected, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize(
     ("critic", "x", "message"),
     [

@@ -361,6 +361,8 @@ def test_a_checkpoint_holds_everything(constraint: str, settings: dict[str, Any]
         parameter.data.mul_(1.5)
     part.load(state)
     part.run()
+    if whole.average:
+        assert torch.equal(weights(part.average), weights(whole.average))
     expected, found = whole.state(), part.state()
     del expected["global_random"], found["global_random"]
     torch.testing.assert_close(found, expected, rtol=0, atol=0)  # bit for bit, all the way down
