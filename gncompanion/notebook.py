@@ -6,9 +6,8 @@ The set-up cell, after the one tagged `parameters`, makes one object that the re
     n_layers = book.integer("n_layers", 1, 32)
 
 A value is the committed default, or comes from an edited cell, or from a cell that papermill injects. Of a
-misspelt name papermill only warns, and the notebook would run with the defaults; here it is an error.
-papermill's command line passes a list as text (`-p methods '[sn, gn]'`),
-which is read as a list where one is due.
+misspelt name papermill only warns, and the notebook would run with the defaults; here it is an error. A list
+comes from papermill's command line as text, `-p methods '[sn, gn]'`, and is read as a list where one is due.
 
 A run with parameters of its own never overwrites the committed figures: its files bear a suffix,
 `04_slug-n_layers=8`.
@@ -82,9 +81,8 @@ class Notebook:
         overrides = self.overrides
         if not overrides:
             return ""
-        text = overrides.get("label") or "-".join(
-            f"{key}={_brief(value)}" for key, value in overrides.items()
-        )
+        every = "-".join(f"{key}={_brief(value)}" for key, value in overrides.items())
+        text = str(overrides.get("label") or every)
         if len(text) > _LONGEST_SUFFIX or not re.fullmatch(r"[\w.,=+-]+", text):
             text = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode()).hexdigest()[:12]
         return f"-{text}"
@@ -116,10 +114,8 @@ class Notebook:
         data_digest: str | None = None,
     ) -> None:
         """Save a figure of this run: `figures.save`, with the name and the notebook filled in."""
-        name = self.figure_name(slug)
-        figures.save(
-            figure, name, book=self, arrays=arrays, seeds=seeds, device=device, data_digest=data_digest
-        )
+        provenance = {"book": self, "seeds": seeds, "device": device, "data_digest": data_digest}
+        figures.save(figure, self.figure_name(slug), arrays=arrays, **provenance)
 
     def require(self, name: str, condition: bool, *, valid: str) -> Any:
         """Refuse a parameter's value unless a condition holds.
@@ -209,9 +205,7 @@ class Notebook:
         values = self._list(name)
         for value in values:
             require_known(f"{self.name}: unknown entry of {name}", value, valid)
-        return self.require(
-            name, _distinct(values), valid=f"a list of different names out of {', '.join(valid)}"
-        )
+        return self.require(name, _distinct(values), valid=f"different names out of {', '.join(valid)}")
 
     def _list(self, name: str) -> list[Any]:
         """A list as it is; text, as papermill's -p passes it, is read as "[a, b]", "a, b" or "a"."""

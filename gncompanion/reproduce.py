@@ -3,6 +3,9 @@
 Before anything runs, every parameter's name is compared with those that the notebooks declare. A notebook
 writes its figures and claims into build/figures/NAME; they move to figures/ together when it has run to its
 end, so a failure or Ctrl-C leaves the old ones in place. The executed notebook lies in build/notebooks/.
+
+The small runs train anew each time, in build/runs/NAME, so that a figure shows what the code does today. The
+full ones take hours and go on where they stopped, in `paths.runs()`.
 """
 
 import ast
@@ -35,11 +38,13 @@ class Job:
         name: Of the run: the notebook's name, or that of its parameter file.
         notebook: The .ipynb file.
         parameters: What papermill injects; empty for the committed defaults.
+        full: Whether the parameters are those of a file in notebooks/full/.
     """
 
     name: str
     notebook: Path
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    full: bool = False
 
     @property
     def executed(self) -> Path:
@@ -50,6 +55,11 @@ class Job:
     def staging(self) -> Path:
         """Where its figures and claims wait until it has succeeded."""
         return paths.root() / "build" / "figures" / self.name
+
+    @property
+    def runs(self) -> Path:
+        """Where its training runs go."""
+        return paths.runs() if self.full else paths.root() / "build" / "runs" / self.name
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def plan(
         for run, settings in _runs(notebook, full=full):
             for name in settings:
                 require_known(f"{run}: {notebook.stem} has no parameter", name, valid)
-            jobs.append(Job(run, notebook, settings | shared))
+            jobs.append(Job(run, notebook, settings | shared, full))
     if not jobs:
         raise ValueError(f"no notebooks/full/NN_*.yml for {', '.join(file.stem for file in declared)}")
     return jobs
@@ -118,10 +128,10 @@ def reproduce(
         ValueError: Parameters that are not the committed ones and `in_place` together.
     """
     if in_place and any(job.parameters for job in jobs):
-        raise ValueError(
-            "a notebook is committed with its default parameters: no others together with in-place"
-        )
+        raise ValueError("in place only with the default parameters: these are what is committed")
     for job in jobs:
+        if not job.full:
+            shutil.rmtree(job.runs, ignore_errors=True)
         shutil.rmtree(job.staging, ignore_errors=True)
         job.staging.mkdir(parents=True)
         job.executed.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +186,7 @@ def _runs(notebook: Path, *, full: bool) -> Iterator[tuple[str, dict[str, Any]]]
     import yaml
 
     for file in sorted((notebook.parent / "full").glob(f"{notebook.stem[:2]}_*.yml")):
-        yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8"))
+        yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
 
 def _execute(job: Job, threads: int) -> Outcome:
@@ -185,7 +195,7 @@ def _execute(job: Job, threads: int) -> Outcome:
 
     import papermill
 
-    os.environ["GNCOMPANION_FIGURES"] = str(job.staging)
+    os.environ |= {"GNCOMPANION_FIGURES": str(job.staging), "GNCOMPANION_RUNS": str(job.runs)}
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     start, error = time.monotonic(), None
     try:
@@ -195,13 +205,11 @@ def _execute(job: Job, threads: int) -> Outcome:
             parameters=dict(job.parameters),
             cwd=job.notebook.parent,
             progress_bar=False,
-            extra_arguments=["--log-level=CRITICAL"],  # the kernel's own chatter: TCP without encryption, ...
+            extra_arguments=["--log-level=CRITICAL"],  # without the kernel's own chatter at each start
         )
     except papermill.PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"
-    except (
-        Exception
-    ) as failure:  # a dead kernel, a missing one, a full disk: reported like an error in a cell
+    except Exception as failure:  # a dead kernel, a full disk: reported as an error in a cell is
         error = f"{type(failure).__name__}: {failure}"
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
@@ -211,12 +219,12 @@ def _execute(job: Job, threads: int) -> Outcome:
 @contextmanager
 def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A fresh process for each job; an exception, Ctrl-C too, ends all of them and their kernels."""
-    ignore = (
-        signal.SIGINT,
-        signal.SIG_IGN,
-    )  # a terminal sends Ctrl-C to every process, and the parent decides
     pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=signal.signal, initargs=ignore, max_tasks_per_child=1
+        workers,
+        get_context("spawn"),
+        initializer=signal.signal,  # a terminal sends Ctrl-C to every process; the parent decides
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+        max_tasks_per_child=1,
     )
     try:
         yield pool
@@ -230,21 +238,21 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _end_workers() -> None:
     import psutil
 
-    workers = [psutil.Process(worker.pid) for worker in active_children()]
-    for process in [*(kernel for worker in workers for kernel in worker.children(recursive=True)), *workers]:
+    for worker in active_children():
         with suppress(psutil.NoSuchProcess):
-            process.kill()
+            for kernel in psutil.Process(worker.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    kernel.kill()
+        worker.kill()
 
 
 def _watch(futures: Mapping[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
     """Yield jobs as they end, and keep a line for each on the terminal until then."""
     from tqdm import tqdm
 
-    layout = "{desc:<28} {bar:24} {n_fmt}/{total_fmt} cells"
+    look = {"bar_format": "{desc:<28} {bar:24} {n_fmt}/{total_fmt} cells", "leave": False, "disable": None}
     bars = {
-        job: tqdm(
-            total=_cells(job), desc=job.name, bar_format=layout, leave=False, position=line, disable=None
-        )
+        job: tqdm(total=_cells(job), desc=job.name, position=line, **look)
         for line, job in enumerate(futures.values())
     }
     pending = set(futures)
@@ -257,10 +265,8 @@ def _watch(futures: Mapping[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcom
             job, failure = futures[future], future.exception()
             outcome = future.result() if failure is None else Outcome(0, 0, f"its process ended: {failure}")
             bars.pop(job).close()
-            tqdm.write(
-                f"{job.name:<28} {'FAILED' if outcome.error else 'ok':<6} {outcome.seconds:6.0f} s "
-                f"{outcome.peak_bytes / 2**30:6.1f} GiB"
-            )
+            verdict, gibibytes = "FAILED" if outcome.error else "ok", outcome.peak_bytes / 2**30
+            tqdm.write(f"{job.name:<28} {verdict:<6} {outcome.seconds:6.0f} s {gibibytes:6.1f} GiB")
             yield job, outcome
 
 
@@ -272,11 +278,7 @@ def _cells(job: Job) -> int:
 
 def _cells_done(job: Job) -> int:
     """How many cells papermill has noted as completed in the file that it writes after each."""
-    return (
-        job.executed.read_text(encoding="utf-8").count('"status": "completed"')
-        if job.executed.exists()
-        else 0
-    )
+    return job.executed.read_bytes().count(b'"status": "completed"') if job.executed.exists() else 0
 
 
 def _gather(job: Job, output: Path) -> None:

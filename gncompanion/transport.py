@@ -8,10 +8,13 @@ Its dual variables v of y make an optimal f that is 1-Lipschitz everywhere, by t
 
     f(z) = min_j ( ‖z − y_j‖ − v_j ).
 
+The dual is a linear program too, in the values of f at the samples alone: Kantorovich–Rubinstein duality says
+that its optimum is the same.
+
 On the line sorting solves it: W1 = ∫₀¹ |F⁻¹(t) − G⁻¹(t)| dt.
 
 These are distances of the *samples*. The distance of two samples of one distribution is not zero, and falls
-only like n^(−1/d) in d dimensions: compare with W1 of two real samples of the same size.
+only like n^(−1/d) in d > 2 dimensions: compare with W1 of two real samples of the same size.
 
 Source: Peyré and Cuturi, Computational Optimal Transport, §2–3 and §6.1; POT (Flamary et al., JMLR 2021).
 """
@@ -22,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["dual_potentials", "exact_w1", "w1_on_line"]
+__all__ = ["dual_potentials", "dual_program", "exact_w1", "transport_plan", "w1_on_line"]
 
 
 def exact_w1(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> float:
@@ -41,11 +44,31 @@ def exact_w1(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> float
         ValueError: x or y is empty or not finite, or their samples differ in size.
         RuntimeError: The solver stopped before the optimum.
 
-    Source: POT, `ot.emd2`.
+    Source: POT, `ot.emd`.
     """
     x, y = _checked(x, y)
-    w1, _ = _solve(x, y, max_iterations)
+    w1, _, _ = _solve(x, y, max_iterations)
     return w1
+
+
+def transport_plan(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> Tensor:
+    """An optimal coupling: how much mass goes from each sample of x to each of y.
+
+    Args:
+        x: (n, ...) samples.
+        y: (m, ...) samples, as large each as those of x.
+        max_iterations: As in `exact_w1`.
+
+    Returns:
+        π (n, m), float64, of row sums 1/n and column sums 1/m; Σ π_ij ‖x_i − y_j‖ = W1.
+
+    Raises:
+        ValueError: x or y is empty or not finite, or their samples differ in size.
+        RuntimeError: The solver stopped before the optimum.
+    """
+    x, y = _checked(x, y)
+    _, _, plan = _solve(x, y, max_iterations)
+    return torch.from_numpy(plan)
 
 
 def dual_potentials(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> tuple[Tensor, Tensor]:
@@ -65,12 +88,47 @@ def dual_potentials(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -
         RuntimeError: The solver stopped before the optimum.
     """
     x, y = _checked(x, y)
-    _, dual = _solve(x, y, max_iterations)
+    _, dual, _ = _solve(x, y, max_iterations)
 
     def f(z: np.ndarray) -> Tensor:
         return torch.from_numpy((_distances(z, y) - dual).min(axis=1))
 
     return f(x), f(y)
+
+
+def dual_program(x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Solve the dual by itself, as a linear program over all 1-Lipschitz functions on the pooled samples.
+
+    It knows nothing of couplings, so that its agreement with `exact_w1` is Kantorovich–Rubinstein duality.
+
+    Args:
+        x: (n, ...) samples; small: there is a constraint for each ordered pair of pooled samples.
+        y: (m, ...) samples, as large each as those of x.
+
+    Returns:
+        The optimum, and the values of an optimal f at x (n,) and y (m,), float64, with f(x_1) = 0.
+
+    Raises:
+        ValueError: x or y is empty or not finite, or their samples differ in size.
+        RuntimeError: The solver stopped before the optimum.
+
+    Source: HiGHS, by `scipy.optimize.linprog`.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_array
+
+    x, y = _checked(x, y)
+    pooled, n, m = np.concatenate([x, y]), len(x), len(y)
+    above, below = np.nonzero(~np.eye(n + m, dtype=bool))
+    rows = np.arange(len(above))
+    signs = np.repeat([1.0, -1.0], len(rows))
+    rises = csr_array((signs, (np.tile(rows, 2), np.concatenate([above, below]))), shape=(len(rows), n + m))
+    cost = np.concatenate([np.full(n, -1 / n), np.full(m, 1 / m)])
+    bounds = [(0, 0)] + [(None, None)] * (n + m - 1)
+    done = linprog(cost, A_ub=rises, b_ub=_distances(pooled, pooled)[above, below], bounds=bounds)
+    if done.status != 0:
+        raise RuntimeError(f"no optimal critic of {n} against {m} samples: {done.message}")
+    return -done.fun, torch.from_numpy(done.x[:n]), torch.from_numpy(done.x[n:])
 
 
 def w1_on_line(x: Tensor, y: Tensor) -> float:
@@ -118,12 +176,13 @@ def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cdist(x, y)
 
 
-def _solve(x: np.ndarray, y: np.ndarray, max_iterations: int) -> tuple[float, np.ndarray]:
+def _solve(x: np.ndarray, y: np.ndarray, max_iterations: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """The optimal cost, the dual variables of y and the plan."""
     import ot
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the log says the same
-        cost, log = ot.emd2([], [], _distances(x, y), numItermax=max_iterations, log=True)
+        plan, log = ot.emd([], [], _distances(x, y), numItermax=max_iterations, log=True)
     if log["warning"] is not None:
         raise RuntimeError(f"no exact W1 of {len(x)} against {len(y)} samples: {log['warning']}")
-    return float(cost), log["v"]
+    return float(log["cost"]), log["v"], plan

@@ -330,10 +330,14 @@ def test_options_reach_the_data_set() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("rings", {}, r"no data set 'rings', did you mean 'ring'\? \(valid: ring, grid, digits, folder\)"),
-        ("mnist", {}, r"no data set 'mnist' \(valid: "),
+        (
+            "rings",
+            {},
+            r"unknown data set 'rings', did you mean 'ring'\? \(valid: ring, grid, digits, folder\)",
+        ),
+        ("mnist", {}, r"unknown data set 'mnist' \(valid: "),
         ("ring", {"n_mode": 3}, r"'n_mode', did you mean 'n_modes'\? \(valid: n_modes, radius, std\)"),
-        ("digits", {"flip": True}, "no option of data set 'digits' 'flip'"),
+        ("digits", {"flip": True}, "unknown option of data set 'digits' 'flip'"),
         ("folder", {}, "data set 'folder' needs a value for folder"),
     ],
 )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,13 +28,14 @@ BOOK = (
 RECORD = """import os, sys
 print("n is", n)
 book.claims.record("id", "It is so.", source="001", verdict="holds",
-                   evidence={"threads": os.environ["OMP_NUM_THREADS"], "torch": "torch" in sys.modules})
+                   evidence={"threads": os.environ["OMP_NUM_THREADS"], "torch": "torch" in sys.modules,
+                             "runs": os.environ["GNCOMPANION_RUNS"].endswith("/build/runs/" + book.name)})
 assert n != 5, "five\\nis bad"
 _ = book.claims.save()"""
 LARGE = "large = b'x' * 300_000_000"
 STUCK = """import re
 open("started", "w").close()
-re.match("(a+)+$", 40 * "a" + "b")  # never gives up the interpreter's lock, so the kernel cannot end by itself"""
+re.match("(a+)+$", 40 * "a" + "b")  # holds the interpreter's lock: the kernel cannot end by itself"""
 COMMAND = [sys.executable, "-c", "from gncompanion.cli import app; app()", "reproduce"]
 
 
@@ -72,7 +74,7 @@ def both(checkout: Path) -> SimpleNamespace:
 def test_a_notebook_that_succeeds_leaves_its_files(both: SimpleNamespace, checkout: Path) -> None:
     claims = json.loads((checkout / "figures/90_one.claims.json").read_text())
     assert claims["parameters"] == {"n": 3}
-    assert claims["claims"][0]["evidence"] == {"threads": "1", "torch": False}
+    assert claims["claims"][0]["evidence"] == {"threads": "1", "torch": False, "runs": True}
     assert "n is 3" in (checkout / "build/notebooks/90_one.ipynb").read_text()
     assert '"outputs": []' in (checkout / "notebooks/90_one.ipynb").read_text()
 
@@ -128,6 +130,7 @@ def test_an_interrupt_ends_kernels_and_leaves_the_old_files(whom: str, checkout:
     old.write_text("old")
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     process = subprocess.Popen([*COMMAND, "92"], cwd=checkout, env=environment, start_new_session=True)
+    family = []
     try:
         wait_for(started.exists)
         family = psutil.Process(process.pid).children(recursive=True)
@@ -136,7 +139,9 @@ def test_an_interrupt_ends_kernels_and_leaves_the_old_files(whom: str, checkout:
         assert process.wait(timeout=20) == 1
         wait_for(lambda: not any(member.is_running() for member in family))
     finally:
-        process.kill()
+        for member in [process, *family]:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
     assert old.read_text() == "old"
 
 
@@ -182,6 +187,10 @@ class TestPlan:
             ("90_big", "90_one", {"n": 8})
         ]
         assert plan(full=True, parameters={"n": 2})[0].parameters == {"n": 2}
+
+    def test_small_runs_train_anew_and_full_ones_resume(self) -> None:
+        assert plan(["90"])[0].runs == paths.root() / "build/runs/90_one"
+        assert plan(full=True)[0].runs == paths.runs()
 
     def test_full_without_a_parameter_file_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"no notebooks/full/NN_\*\.yml for 91_two"):

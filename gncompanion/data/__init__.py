@@ -7,7 +7,6 @@ Every data set has the one face described by `Dataset`; `DATASETS` lists those w
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 from gncompanion.data.base import Dataset
@@ -22,6 +21,7 @@ from gncompanion.data.pairs import (
     shifted_boxes,
 )
 from gncompanion.data.toys import GaussianGrid, GaussianRing
+from gncompanion.names import pick, require_known
 
 __all__ = [
     "DATASETS",
@@ -62,19 +62,11 @@ def load(name: str, **options: Any) -> Dataset:
     Raises:
         ValueError: The name or an option is unknown, an option is missing, or its value is refused.
     """
-    _require_known("data set", name, DATASETS)
-    make = DATASETS[name]
+    make = pick("data set", name, DATASETS)
     parameters = inspect.signature(make).parameters
     for option in options:
-        _require_known(f"option of data set {name!r}", option, parameters)
+        require_known(f"unknown option of data set {name!r}", option, parameters)
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in options]
     if missing:
         raise ValueError(f"data set {name!r} needs a value for {', '.join(missing)}")
     return make(**options)
-
-
-def _require_known(kind: str, name: str, valid: dict[str, Any]) -> None:
-    if name not in valid:
-        close = get_close_matches(str(name), valid, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"no {kind} {name!r}{hint} (valid: {', '.join(valid)})")

@@ -61,7 +61,7 @@ class Pair:
         name: Its definition.
         real: The distribution that a critic should score high.
         fake: The other one, of the same shape; drawn independently.
-        w1: Distance of the distributions (that of two samples is larger: see `transport`).
+        w1: Distance of the distributions (that of two samples is larger on average: see `transport`).
     """
 
     name: str

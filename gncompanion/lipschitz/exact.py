@@ -12,8 +12,8 @@ have an interior is a linear program, the largest ball inscribed:
 Of the two halves one holds the centre of the piece and needs no program. Pieces thinner than 2·10⁻⁸ are taken
 for empty: solvers decide no finer.
 
-Cost: a linear program (about a millisecond) a piece and unit. N units in d dimensions make at most Σ_{i ≤ d}
-C(N, i) pieces, 529 for 32 units in the plane and 41,449 in four dimensions.
+Cost: a linear program (one or two milliseconds) a piece and unit. N units in d dimensions make at most Σ_{i ≤
+d} C(N, i) pieces, 529 for 32 units in the plane and 41,449 in four dimensions.
 
 Source: the count of pieces is Zaslavsky's (1975) for one hidden layer; Serra, Tjandraatmadja and Ramalingam,
 ICML 2018, bound deeper networks and enumerate by mixed-integer programs.

@@ -19,13 +19,20 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from gncompanion.lipschitz.sequential import LinearMap
 
-__all__ = ["Estimate", "exact_operator_norm", "kernel_norm", "operator_norm", "upper_operator_norm"]
+__all__ = [
+    "Estimate",
+    "exact_operator_norm",
+    "kernel_norm",
+    "largest_singular_value",
+    "operator_norm",
+    "upper_operator_norm",
+]
 
-MAX_ENTRIES = 2**22  # of a dense matrix: 2048 x 2048, 32 MB, some seconds of singular values
+MAX_ENTRIES = 2**22  # of a dense matrix: 2048 x 2048, 32 MB, a second or two
 
 
 class Estimate(NamedTuple):
@@ -98,8 +105,8 @@ def upper_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float
         input_shape: Of one input: (in,) or (C, H, W).
 
     Returns:
-        The bound; that by Fourier transform exceeds the norm by what the border loses, a few per cent at
-        32x32.
+        The bound; that by Fourier transform exceeds the norm by what the border loses: below one per cent at
+        32x32, a few at 8x8.
 
     Raises:
         ValueError: The layer is another, or the shape does not fit it.
@@ -111,7 +118,7 @@ def upper_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float
 
 
 def exact_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float:
-    """Operator norm of a layer, by the singular values of its dense matrix in float64.
+    """Operator norm of a layer, by its dense matrix in float64.
 
     Args:
         layer: Linear, or Conv2d padded with zeros.
@@ -126,14 +133,14 @@ def exact_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float
     """
     w = _checked(layer, input_shape)
     if isinstance(layer, nn.Linear):
-        return float(torch.linalg.matrix_norm(w.weight, 2))
+        return float(largest_singular_value(w.weight))
     if (entries := _entries(w, input_shape)) > MAX_ENTRIES:
         raise ValueError(
             f"the dense matrix has {entries} entries, over {MAX_ENTRIES}: use upper_operator_norm"
         )
     size = math.prod(input_shape)
     basis = torch.eye(size, dtype=torch.float64, device=w.weight.device).reshape(size, *input_shape)
-    return float(torch.linalg.matrix_norm(w(basis).flatten(1), 2))
+    return float(largest_singular_value(w(basis).flatten(1)))
 
 
 def kernel_norm(layer: nn.Module) -> float:
@@ -150,7 +157,23 @@ def kernel_norm(layer: nn.Module) -> float:
 
     Source: Miyato et al., Spectral Normalization, 2018; `torch.nn.utils.parametrizations.spectral_norm`.
     """
-    return float(torch.linalg.matrix_norm(LinearMap(layer).weight.flatten(1), 2))
+    return float(largest_singular_value(LinearMap(layer).weight.flatten(1)))
+
+
+def largest_singular_value(a: Tensor) -> Tensor:
+    """Of each matrix, by its smaller Gram matrix: faster than the whole SVD, and for the largest as exact.
+
+    Args:
+        a: (..., r, c), real or complex.
+
+    Returns:
+        (...), real.
+    """
+    # Scaled, since the square of a deep network's Jacobian may underflow.
+    scale = a.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(a.dtype).tiny)
+    a = a / scale
+    gram = a @ a.mH if a.shape[-2] < a.shape[-1] else a.mH @ a
+    return scale[..., 0, 0] * torch.linalg.eigvalsh(gram)[..., -1].clamp(min=0).sqrt()
 
 
 def _checked(layer: nn.Module, input_shape: tuple[int, ...]) -> LinearMap:
@@ -183,4 +206,4 @@ def _torus_norm(w: LinearMap, input_shape: tuple[int, ...]) -> float:
     # Frequency θ of the output mixes the frequencies θ + j·(m, n) of the input, j < stride.
     symbol = torch.fft.fft2(kernel).reshape(conv.groups, -1, kernel.shape[1], a, m, b, n)
     symbol = symbol.permute(4, 6, 0, 1, 2, 3, 5).flatten(-3)
-    return float(torch.linalg.matrix_norm(symbol, 2).max()) / math.sqrt(a * b)
+    return float(largest_singular_value(symbol).max()) / math.sqrt(a * b)

@@ -51,8 +51,8 @@ class LinearMap:
             raise ValueError(f"{type(layer).__name__} is neither Linear nor Conv2d")
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             raise ValueError(f"a Conv2d padded by {layer.padding_mode!r} is not supported, only by 'zeros'")
-        # In training mode, reading a spectrally normalized weight would change it.
-        # A parametrized weight is computed in the wanted type: rounding first would show through many layers.
+        # A spectrally normalized weight changes when it is read in training mode; and it is computed in the
+        # wanted type, since rounding it first would show through many layers.
         frozen = copy.deepcopy(layer).eval().to(dtype)
         self.layer = layer
         self.weight = frozen.weight.detach()
