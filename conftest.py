@@ -17,3 +17,4 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["GNCOMPANION_FIGURES"] = str(folder / "figures")
     os.environ["GNCOMPANION_RUNS"] = str(folder / "runs")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks are small: more threads wait for each other

@@ -30,6 +30,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from gncompanion.linear_ops import CoupledSamples, Unsupported
 from gncompanion.replay import FrozenGates, Recorder, Tape, start
@@ -75,7 +76,7 @@ def value_and_input_gradient(
 
     Source: Wu et al. (ICCV 2021) and Bhaskara et al. (WACV 2022) for the formulas; the algorithm is ours.
     """
-    _check(x, method)
+    _check(critic, x, method)
     differentiable = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x if x.requires_grad else _leaf(x)
@@ -116,7 +117,12 @@ def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **k
     return None
 
 
-def _check(x: Tensor, method: str) -> None:
+def _check(critic: Callable[..., Tensor], x: Tensor, method: str) -> None:
+    if isinstance(critic, DistributedDataParallel) and critic.static_graph:
+        raise ValueError(  # its all-reduce would wait for the first backward, which is the input gradient's
+            "a critic in DistributedDataParallel with static_graph=True would not be synchronised: "
+            "wrap GradientNorm(critic) in it instead"
+        )
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if not isinstance(x, Tensor) or not x.is_floating_point():

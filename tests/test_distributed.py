@@ -7,6 +7,7 @@ inside     GradientNorm(DistributedDataParallel(critic))
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,12 +45,12 @@ class Case(NamedTuple):
     @property
     def is_refused(self) -> bool:
         """With these options DistributedDataParallel ends the critic with an autograd function of its own."""
-        return self.place == "inside" and self.options != "plain" and self.method == "linear"
+        return self.place == "inside" and self.options == "find_unused" and self.method == "linear"
 
     @property
     def is_forgotten(self) -> bool:
         """A static graph's all-reduce waits for the first backward, and that is the input gradient's."""
-        return self.place == "inside" and self.options == "static" and self.method != "linear"
+        return self.place == "inside" and self.options == "static"
 
 
 PLACES = ("outside", "inside")
@@ -143,13 +144,23 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return dict(zip(CASES, zip(*of_rank, strict=True), strict=True))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Several only wait for each other in networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
 def assert_synchronised(case: Case, found: tuple[Any, Any]) -> None:
-    # sums of some hundred terms in another order; seen: 1e-16 and 1e-7
-    tolerance = 1e-12 if case.dtype == torch.float64 else 1e-6
+    # Sums in another order. In float32 one process is itself 1e-6 off float64, and two may be twice that
+    # apart; without the other's half they are 1e-1 apart.
+    tolerance = 1e-12 if case.dtype == torch.float64 else 5e-6
     expected = one_process(case)
     for rank, gradients in enumerate(found):
         assert isinstance(gradients, dict), gradients
@@ -176,13 +187,12 @@ def test_what_cannot_be_recorded_is_refused(case: Case, found: Found) -> None:
     assert all(outcome.startswith("Unsupported: ") for outcome in found[case])
 
 
-@pytest.mark.xfail(strict=True, reason="silently not synchronised: the ranks go separate ways")
 @pytest.mark.parametrize(
     "case", [c for c in CASES if c.is_forgotten], ids=lambda case: "-".join(map(str, case))
 )
-def test_a_static_graph_inside_is_synchronised_or_refused(case: Case, found: Found) -> None:
-    if isinstance(found[case][0], dict):
-        assert_synchronised(case, found[case])
+def test_what_would_not_be_synchronised_is_refused(case: Case, found: Found) -> None:
+    assert all(outcome.startswith("ValueError: ") for outcome in found[case])
+    assert all("wrap GradientNorm(critic) in it instead" in outcome for outcome in found[case])
 
 
 def test_half_a_batch_alone_has_another_gradient() -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from gncompanion import checkpoint
 from gncompanion.constraints import CONSTRAINTS
@@ -30,6 +32,15 @@ RING = {
     "schedule": SHORT,
     "device": "cpu",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Several only wait for each other in networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -284,6 +295,7 @@ class TestRunning:
         other = {
             **RING,
             "loss": "bce",
+            "seed": 1,
             "schedule": {**SHORT, "steps": 9, "betas": (0.5, 0.9)},
             "network_options": {"width": 16},
             "dataset_options": {"std": 0.5},
@@ -303,6 +315,7 @@ class TestRunning:
             "network_options.width is 8 there, 16 here",
             "schedule.betas is [0, 0.9] there, [0.5, 0.9] here",
             "schedule.steps is 3 there, 9 here",
+            "seed is 0 there, 1 here",
         ]
         assert steps_done == []
         assert {path: path.read_bytes() for path in files} == files
@@ -359,6 +372,12 @@ class TestRunning:
         assert run.history["step"] == [3]
         assert all(np.isfinite(run.history[name]).all() for name in run.history)
 
+    def test_the_constraint_prepares_the_critic(self) -> None:
+        run = Experiment(**DIGITS, constraint="sn").run()
+        layers = [layer for layer in run.critic.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        assert len(layers) > 1
+        assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
+
     @pytest.mark.parametrize("loss", LOSSES)
     def test_every_loss_trains(self, loss: str) -> None:
         assert Experiment(**RING, loss=loss).run().history["step"] == [3]
@@ -376,8 +395,11 @@ class TestRunning:
         assert Experiment(**{**RING, "dataset": dataset}).run().history["step"] == [3]
 
 
-def global_states() -> str:
-    return repr(checkpoint.random_states())
+def global_states() -> list[Any]:
+    return [
+        value.tolist() if isinstance(value, Tensor) else value
+        for value in checkpoint.random_states().values()
+    ]
 
 
 class TestRandomNumbers:
@@ -394,6 +416,12 @@ class TestRandomNumbers:
         one, other = (weights(Experiment(**DIGITS, seed=seed).run()) for seed in (0, 1))
         differ = [name for name in one if not torch.equal(one[name], other[name])]
         assert set(one) - set(differ) == {name for name in one if name.endswith("num_batches_tracked")}
+
+    def test_a_seed_decides_the_start_and_the_way(self, tmp_path: Path) -> None:
+        one, other = (Experiment(**RING, seed=seed)._training(tmp_path) for seed in (0, 1))
+        starts = [training.players.generator.state_dict() for training in (one, other)]
+        assert not any(torch.equal(a, b) for a, b in zip(*(start.values() for start in starts), strict=True))
+        assert not torch.equal(one.random.get_state(), other.random.get_state())
 
     @pytest.mark.parametrize("constraint", ["gn", "gp", "sn", "sn-operator", "cr"])
     def test_the_global_states_are_left_alone(self, constraint: str) -> None:

@@ -115,7 +115,7 @@ def step_in(folder: Path) -> int:
 def kill_in_mid_run(start: Start, folder: Path, chance: random.Random) -> bool:
     """Kill a run some milliseconds after some checkpoint; False if it was faster."""
     process = start(folder, pause=0.01)
-    wanted, deadline = chance.randint(0, STEPS - 15), time.monotonic() + SECONDS
+    wanted, deadline = chance.randint(1, STEPS - 15), time.monotonic() + SECONDS
     while step_in(folder) < wanted and process.is_alive():
         assert time.monotonic() < deadline
         time.sleep(0.001)

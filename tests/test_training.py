@@ -13,6 +13,7 @@ from torch.nn.functional import relu
 
 from gncompanion import checkpoint, constraints, data
 from gncompanion.constraints import Constraint
+from gncompanion.constraints.clipping import WeightClipping
 from gncompanion.losses import LOSSES, Loss
 from gncompanion.models import build
 from gncompanion.training import COLUMNS, Networks, NonFiniteLoss, Schedule, Training, generator_step
@@ -39,6 +40,15 @@ def players(
 
 def weights(module: nn.Module) -> Tensor:
     return torch.cat([tensor.detach().double().flatten() for tensor in module.state_dict().values()])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Several only wait for each other in networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -227,6 +237,25 @@ def test_bfloat16_runs_and_is_another_arithmetic(constraint: str) -> None:
     assert not torch.equal(weights(rounded.players.critic), weights(exact.players.critic))
     # Of the first step's losses: bfloat16 has 8 bits, each value's error is 0.4 %, and some errors add up
     assert rounded.log[0]["critic_loss"] == pytest.approx(exact.log[0]["critic_loss"], rel=0.02)
+
+
+def test_the_constraints_turn_comes_after_each_critic_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = players("clipping", c=0.03)
+    events, step = [], torch.optim.Adam.step
+
+    def stepped(self: torch.optim.Adam, *arguments: Any) -> Any:
+        events.append("D" if self.param_groups[0]["params"][0] is next(net.critic.parameters()) else "G")
+        return step(self, *arguments)
+
+    def clipped(critic: nn.Module) -> None:
+        WeightClipping.after_step(net.constraint, critic)
+        events.append("clip")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", stepped)
+    monkeypatch.setattr(net.constraint, "after_step", clipped)
+    Training(net, RING, Schedule(**{**SHORT, "steps": 2, "n_dis": 2})).run()
+    assert events == ["D", "clip", "D", "clip", "G"] * 2
+    assert weights(net.critic).abs().max() == pytest.approx(0.03)
 
 
 def test_modes_while_training() -> None:

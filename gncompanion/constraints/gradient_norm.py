@@ -64,8 +64,8 @@ FORMULAS: dict[str, Callable[..., Tensor]] = {
 class GradientNorm(nn.Module):
     """Normalize a critic by its gradient: wrap your own and use this in its place, in both steps.
 
-    `GradientNorm(critic)(x)` has the shape of `critic(x)`. Inside DistributedDataParallel wrap this module,
-    or give it the already wrapped critic: both work.
+    `GradientNorm(critic)(x)` has the shape of `critic(x)`. Under DistributedDataParallel wrap this module
+    (or give it the wrapped critic: that works too, but not with `static_graph=True`, which is refused).
 
     Args:
         critic: any module with one value a sample, (N, ...) -> (N,) or (N, 1). Piecewise linear layers get
