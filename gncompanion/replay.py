@@ -142,12 +142,16 @@ class Recorder(TorchFunctionMode):
         self.edges: list[GradientEdge] = []  # where autograd finds δ, one for each step with weights
         self._critic, self._keep = critic, keep
         self._known = WeakIdKeyDictionary()  # tensor -> (slot, version)
+        self._views: list[tuple[Tensor, int]] = []  # results of layers that are views, and their versions
         self._known[root] = (0, root._version)
 
     def finish(self, f: Tensor) -> Unsupported | None:
         """Names the tape's result; returns why the record is of no use, if so."""
         if self.refusal is None and not self._is_seen(f):
             self.refusal = Unsupported("its value depends on x through operations that were not seen")
+        if self.refusal is None and any(view._version != version for view, version in self._views):
+            # the change in place has passed by the node of the view, at which δ would be collected
+            self.refusal = Unsupported("the result of a layer, a view, was modified in place")
         if self.refusal is None and self.edges and not self._keep:
             self.refusal = Unsupported("a weight wants a gradient that is not among the critic's parameters")
         if self.refusal is None:
@@ -226,25 +230,20 @@ class Recorder(TorchFunctionMode):
             raise Unsupported("one of its arguments depends on x through operations that were not seen")
         return self.tape.save(value) if self._keep or value.requires_grad else None
 
-    def _flaw(self, step: Step, outputs: list[Tensor]) -> Unsupported | None:
-        """What only the call's result shows."""
-        if any(out.dim() == 0 or out.shape[0] != self.root.shape[0] for out in outputs):
-            return CoupledSamples("it moves or mixes the batch dimension")
-        if step.weights and any(out._is_view() for out in outputs):
-            # a later change in place would pass by the node at which δ is collected
-            return Unsupported("its result is a view: write it out of place")
-        return None
-
     def _record(self, step: Step | Unsupported, outputs: list[Tensor], function: Callable[..., Any]) -> None:
-        why = step if isinstance(step, Unsupported) else self._flaw(step, outputs)
-        if why:
-            self.refusal = type(why)(f"{_calling_module(self._critic)}{_name(function)}: {why}")
+        moved = any(out.dim() == 0 or out.shape[0] != self.root.shape[0] for out in outputs)
+        if moved and isinstance(step, Step):
+            step = CoupledSamples("it moves or mixes the batch dimension")
+        if isinstance(step, Unsupported):
+            self.refusal = type(step)(f"{_calling_module(self._critic)}{_name(function)}: {step}")
             return
         step.outputs = self.tape.new_slots(len(outputs))
         for out, slot in zip(outputs, step.outputs, strict=True):
             self._known[out] = (slot, out._version)
         if step.weights:
             self.edges.append(get_gradient_edge(outputs[0]))
+            if outputs[0]._is_view():
+                self._views.append((outputs[0].detach(), outputs[0]._version))
         if self._keep:
             self.tape.steps.append(step)
 
