@@ -92,14 +92,20 @@ def test_names_no_registry(name: str) -> None:
     assert not re.search(r"https?:|index-url|find-links|file:", (ROOT / name).read_text())
 
 
-def test_conda_takes_python_and_pip_and_leaves_the_pins_to_pip() -> None:
+def test_conda_takes_python_and_pip_and_leaves_the_rest_to_pip() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, nested = environment["dependencies"]
     assert environment["channels"] == ["conda-forge"]
     assert pip == "pip"
     version = re.fullmatch(r"python=(\d+\.\d+)", python)[1]
     assert SpecifierSet(PROJECT["requires-python"]).contains(version)
-    assert nested == {"pip": ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]}
+    assert nested["pip"][:2] == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
+
+
+def test_conda_lists_what_is_declared_at_the_pinned_versions() -> None:
+    *_, nested = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    names = sorted({canonicalize_name(requirement.name) for requirement in DECLARED})
+    assert nested["pip"][2:] == [f"{name}{HERE[name].specifier}" for name in names]
 
 
 def test_make_installs_the_pins_and_all_extras() -> None:
