@@ -36,7 +36,11 @@ LARGE = "large = b'x' * 300_000_000"
 STUCK = """import re
 open("started", "w").close()
 re.match("(a+)+$", 40 * "a" + "b")  # holds the interpreter's lock: the kernel cannot end by itself"""
-COMMAND = [sys.executable, "-c", "from gncompanion.cli import app; app()", "reproduce"]
+APP = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & would ignore it
+from gncompanion.cli import app
+app()"""
+COMMAND = [sys.executable, "-c", APP, "reproduce"]
 
 
 @pytest.fixture(scope="module")
