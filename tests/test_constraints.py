@@ -106,6 +106,7 @@ ROWS = {
     "gp-difference": Row(penalty=lambda real, fake, moved: 10 * (slopes(real, fake) - 1).square().mean()),
     "sn": Row(lambda f: (f - B) / NORM + B),
     "sn-operator": Row(lambda f: (f - B) / NORM + B),
+    "sn-regularization": Row(penalty=lambda real, fake, moved: 0.1 / 2 * NORM**2),
     "wgan-div": Row(penalty=lambda real, fake, moved: 2 * NORM**6),
     "gn": Row(lambda f: f / (NORM + f.abs())),
     "gn-0": Row(lambda f: f / NORM),

@@ -15,9 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 TOOLS = {"paths", "names", "files"}
 PRIMITIVES = TOOLS | {"data", "losses", "linear_ops", "replay", "input_gradient", "models", "constraints"}
+PRIMITIVES |= {"gradient_terms"}
 TRAINING = PRIMITIVES | {"checkpoint", "schedule", "training", "experiment"}
 RECORDS = TOOLS | {"figures", "claims", "notebook"}
-MEASURES = {"lipschitz", "transport", "metrics", "plotting"}
+MEASURES = {"lipschitz", "curvature", "spectral_analysis", "transport", "metrics", "optimal", "plotting"}
 MAY_IMPORT = {  # and never in a circle
     **{room: set() for room in TOOLS | MEASURES},
     **{room: PRIMITIVES for room in PRIMITIVES - TOOLS},
@@ -25,6 +26,7 @@ MAY_IMPORT = {  # and never in a circle
     "schedule": TOOLS,
     "training": PRIMITIVES | {"checkpoint", "schedule"},
     "experiment": TRAINING - {"experiment"},
+    "critics": PRIMITIVES | {"schedule", "training"},
     **{room: RECORDS for room in RECORDS - TOOLS},
     "reproduce": TRAINING | RECORDS | MEASURES,
     "cli": TRAINING | RECORDS | MEASURES | {"reproduce"},
@@ -33,7 +35,10 @@ MAY_IMPORT = {  # and never in a circle
 LIBRARIES = {  # beyond the standard library
     "plotting": {"numpy", "matplotlib"},
     "lipschitz": {"torch", "numpy", "scipy"},
+    "curvature": {"torch"},
+    "spectral_analysis": {"torch"},
     "transport": {"torch", "numpy", "scipy", "ot"},
+    "optimal": {"numpy", "scipy"},
     "metrics": {"torch", "numpy", "scipy", "torchvision", "pytorch_fid", "torch_fidelity"},
 }
 

@@ -20,6 +20,7 @@ from gncompanion.constraints.gradient_norm import GradientNorm, GradientNormaliz
 from gncompanion.constraints.inner_product import InnerProduct
 from gncompanion.constraints.penalty import FiniteDifferencePenalty, GradientPenalty
 from gncompanion.constraints.spectral import OperatorSpectralNormalization, SpectralNormalization
+from gncompanion.constraints.spectral_regularization import SpectralRegularization
 from gncompanion.names import pick, require_known
 
 __all__ = ["CONSTRAINTS", "Composite", "Constraint", "GradientNorm", "Score", "build"]
@@ -32,6 +33,7 @@ CONSTRAINTS: dict[str, Callable[..., Constraint]] = {
     "gp-difference": FiniteDifferencePenalty,
     "sn": SpectralNormalization,
     "sn-operator": OperatorSpectralNormalization,
+    "sn-regularization": SpectralRegularization,
     "wgan-div": WassersteinDivergence,
     "gn": partial(GradientNormalization, "gn"),
     "gn-0": partial(GradientNormalization, "gn-0"),
