@@ -42,6 +42,7 @@ def test_a_quadratic_has_its_matrix() -> None:
     g = x @ A
     expected = g @ A / g.norm(dim=1, keepdim=True)
     assert torch.allclose(norm_gradients(quadratic, x), expected, rtol=1e-12, atol=1e-12)
+    assert norm_gradients(quadratic, torch.zeros_like(x)).eq(0).all()  # g = 0: no direction, not NaN
 
 
 @pytest.mark.parametrize("activation", ["elu", "softplus", "softplus-20"])
