@@ -1,4 +1,4 @@
-"""For tests and notebooks alike: what a session draws and trains goes to a folder of its own, and with it.
+"""For tests and notebooks alike: what a session draws, trains and prepares goes to a folder of its own.
 
 Validating a notebook must not rewrite the committed figures, nor pass on the strength of an old training run.
 """
@@ -12,9 +12,10 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Send figures and runs, those of the notebooks' kernels too, to a temporary folder."""
+    """Send figures, runs and data, those of the notebooks' kernels too, to a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="gncompanion-"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["GNCOMPANION_FIGURES"] = str(folder / "figures")
     os.environ["GNCOMPANION_RUNS"] = str(folder / "runs")
+    os.environ["GNCOMPANION_DATA"] = str(folder / "data")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks are small: more threads wait for each other

@@ -1,10 +1,8 @@
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.datasets import load_digits
@@ -20,7 +18,6 @@ from gncompanion.data import (
     concentric_spheres,
     digits,
     gaussians_on_line,
-    image_folder,
     load,
     parallel_lines,
     shifted,
@@ -34,15 +31,6 @@ def seeded(seed: int = 0) -> Generator:
 
 def pixels(*shape: int) -> Tensor:
     return torch.randint(256, shape, generator=seeded(), dtype=torch.uint8)
-
-
-def save_image(path: Path, height: int = 6, width: int = 4, mode: str = "RGB") -> Tensor:
-    """Save a random image and return what it should be read as, (3, H, W)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = len(mode) if mode != "L" else 1
-    array = pixels(height, width, channels)
-    Image.fromarray(array.squeeze(-1).numpy()).save(path)
-    return array.permute(2, 0, 1)[:3].expand(3, -1, -1)
 
 
 # Every data set
@@ -266,60 +254,13 @@ def test_arrays_that_do_not_fit_are_refused(arguments: dict, message: str) -> No
         Images("bad", **arguments)
 
 
-# Folders
-
-
-def test_a_flat_folder_is_read_in_order_and_in_colour(tmp_path: Path) -> None:
-    expected = [save_image(tmp_path / "faces" / name, mode=mode) for name, mode in
-                [("a.png", "RGB"), ("b.PNG", "L"), ("c.bmp", "RGB")]]  # fmt: skip
-    (tmp_path / "faces" / "notes.txt").write_text("not an image")
-    data = image_folder(tmp_path / "faces")
-    assert (data.name, data.shape, data.n_classes, data.labels) == ("faces", (3, 6, 4), None, None)
-    assert torch.equal(data.pixels, torch.stack(expected))
-
-
-def test_subfolders_are_classes(tmp_path: Path) -> None:
-    for name in ("dog/1.png", "cat/deep/2.png", "cat/1.png"):
-        save_image(tmp_path / name)
-    data = load("folder", folder=str(tmp_path), flip=True)
-    assert data.labels.tolist() == [0, 0, 1]
-    assert (data.n_classes, data.flip) == (2, True)
-
-
-def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
-        image_folder(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"no images in .*: looked for .*\.png"):
-        image_folder(tmp_path)
-
-
-def test_the_first_image_of_another_size_is_named(tmp_path: Path) -> None:
-    for name, height in (("a", 6), ("b", 6), ("c", 7), ("d", 8)):
-        save_image(tmp_path / f"{name}.png", height)
-    with pytest.raises(ValueError, match=r"c\.png is 7x4 \(height x width\), .*a\.png and .* 6x4"):
-        image_folder(tmp_path)
-
-
-def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
-    save_image(tmp_path / "a.png")
-    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    with pytest.raises(ValueError, match=r"b\.png cannot be read"):
-        image_folder(tmp_path)
-
-
-def test_an_image_beside_the_classes_is_named(tmp_path: Path) -> None:
-    for name in ("a/1.png", "b/1.png", "c.png"):
-        save_image(tmp_path / name)
-    with pytest.raises(ValueError, match=r"c\.png lies beside subfolders"):
-        image_folder(tmp_path)
-
-
 # Names
 
 
 def test_every_name_without_a_needed_option_loads() -> None:
-    assert set(DATASETS) == {"ring", "grid", "digits", "folder"}
-    for name in set(DATASETS) - {"folder"}:
+    fetched = {"cifar10", "cifar100", "stl10", "celeba-hq", "lsun-church", "folder"}
+    assert set(DATASETS) == {"ring", "grid", "digits"} | fetched
+    for name in set(DATASETS) - fetched:
         assert load(name).name == name
 
 
@@ -333,7 +274,7 @@ def test_options_reach_the_data_set() -> None:
         (
             "rings",
             {},
-            r"unknown data set 'rings', did you mean 'ring'\? \(valid: ring, grid, digits, folder\)",
+            r"unknown data set 'rings', did you mean 'ring'\? \(valid: ring, grid, digits, cifar10,",
         ),
         ("mnist", {}, r"unknown data set 'mnist' \(valid: "),
         ("ring", {"n_mode": 3}, r"'n_mode', did you mean 'n_modes'\? \(valid: n_modes, radius, std\)"),

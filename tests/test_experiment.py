@@ -390,9 +390,14 @@ class TestRunning:
             "step"
         ] == [3]
 
-    @pytest.mark.parametrize("dataset", sorted(set(DATASETS) - {"folder", "digits"}))
+    @pytest.mark.parametrize("dataset", ["ring", "grid"])
     def test_every_toy_trains(self, dataset: str) -> None:
         assert Experiment(**{**RING, "dataset": dataset}).run().history["step"] == [3]
+
+    @pytest.mark.parametrize("dataset", sorted(set(DATASETS) - {"ring", "grid", "digits", "folder"}))
+    def test_a_set_that_is_not_here_is_refused_before_any_work(self, dataset: str) -> None:
+        with pytest.raises(FileNotFoundError, match=r"put .* there"):
+            Experiment(**{**DIGITS, "dataset": dataset})
 
 
 def global_states() -> list[Any]:

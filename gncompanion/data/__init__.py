@@ -1,4 +1,4 @@
-"""Data sets by name: 2-D toys, scikit-learn's digits, a folder of images; and pairs whose distance is known.
+"""Data sets by name: 2-D toys, digits, photographs; and pairs of distributions whose distance is known.
 
     load("ring", n_modes=12).sample(256, generator) -> x (256, 2), y (256,)
 
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gncompanion.data.base import Dataset
-from gncompanion.data.images import Images, digits, image_folder
+from gncompanion.data.downloads import cifar10, cifar100, stl10
+from gncompanion.data.folders import celeba_hq, image_folder, lsun_church
+from gncompanion.data.images import Images, digits
 from gncompanion.data.pairs import (
     Pair,
     Sampler,
@@ -31,20 +33,30 @@ __all__ = [
     "Images",
     "Pair",
     "Sampler",
+    "celeba_hq",
+    "cifar10",
+    "cifar100",
     "concentric_spheres",
     "digits",
     "gaussians_on_line",
     "image_folder",
     "load",
+    "lsun_church",
     "parallel_lines",
     "shifted",
     "shifted_boxes",
+    "stl10",
 ]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "ring": GaussianRing,
     "grid": GaussianGrid,
     "digits": digits,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "stl10": stl10,
+    "celeba-hq": celeba_hq,
+    "lsun-church": lsun_church,
     "folder": image_folder,
 }
 

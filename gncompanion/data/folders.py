@@ -1,0 +1,180 @@
+"""Images of a folder: decoded once, if need be cut to a centred square and scaled.
+
+    image_folder("faces", size=64)      the shorter side becomes 64 pixels, the middle of the longer is kept
+
+CelebA-HQ and LSUN's churches are such folders, which everybody has to fetch on their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from gncompanion import paths
+from gncompanion.data.base import require_count
+from gncompanion.data.images import Images
+from gncompanion.data.store import Allocate, prepared
+from gncompanion.names import require_known
+
+__all__ = ["celeba_hq", "image_folder", "lsun_church"]
+
+CELEBA_HQ_IMAGES, CELEBA_HQ_TRAIN = 30_000, 27_000
+
+
+def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = False) -> Images:
+    """All images of a folder, in colour and of one size.
+
+    Images lie either in the folder itself (no labels) or in its subfolders, to any depth (one class a
+    subfolder, in alphabetical order). They are decoded once and kept in `data()/prepared`.
+
+    Args:
+        folder: Its path.
+        size: Of the squares that they are scaled and cut to, in pixels; None = as they are, all of one size.
+        flip: Whether to mirror each drawn image left to right with probability ½.
+
+    Returns:
+        The data set, named after the folder; (3, H, W).
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: There are no images, some lie beside the subfolders, one cannot be read, the sizes differ
+            and no size is given, or the size is not a positive integer.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}")
+    return _prepared(folder.resolve().name, _files(folder), folder, size=size, flip=flip)
+
+
+def celeba_hq(
+    *, size: int = 256, split: str = "all", folder: str | Path | None = None, flip: bool = True
+) -> Images:
+    """CelebA-HQ: 30 000 faces, from a folder of its images in their order.
+
+    Args:
+        size: 128 or 256 in the papers; any other works.
+        split: "all", "train" (the first 27 000) or "test" (the 3000 after them, GN-GAN's reference at 128).
+        folder: Of the images; None = `data()/celeba-hq`.
+        flip: Whether to mirror each drawn image left to right with probability ½.
+
+    Returns:
+        The data set, (3, size, size).
+
+    Raises:
+        FileNotFoundError: The folder is missing; says what to fetch.
+        ValueError: The split is unknown, or there are not 30 000 images.
+
+    Source: Karras et al. 2018 (Progressive Growing of GANs); the splits as in GN-GAN's official code.
+    """
+    require_known("unknown split of CelebA-HQ", split, ("all", "train", "test"))
+    folder = _fetched(
+        "celeba-hq", folder, "the 30 000 images of CelebA-HQ, as PNG or JPEG (github.com/tkarras/"
+        "progressive_growing_of_gans says how they are made; for non-commercial research only)"
+    )  # fmt: skip
+    files = _files(folder)
+    if len(files) != CELEBA_HQ_IMAGES:
+        raise ValueError(f"CelebA-HQ has {CELEBA_HQ_IMAGES} images, but there are {len(files)} in {folder}")
+    parts = {"all": files, "train": files[:CELEBA_HQ_TRAIN], "test": files[CELEBA_HQ_TRAIN:]}
+    return _prepared(f"celeba-hq-{split}", parts[split], folder, size=size, flip=flip, labelled=False)
+
+
+def lsun_church(*, size: int = 256, folder: str | Path | None = None, flip: bool = True) -> Images:
+    """LSUN's churches seen from outside (its training images), from a folder of image files.
+
+    Args:
+        size: 256 in the papers; any other works.
+        folder: Of the images; None = `data()/lsun-church`.
+        flip: Whether to mirror each drawn image left to right with probability ½.
+
+    Returns:
+        The data set, (3, size, size).
+
+    Raises:
+        FileNotFoundError: The folder is missing; says what to fetch.
+
+    Source: Yu et al. 2015 (LSUN). Scaling and cutting are ours: the papers do not say how they did it.
+    """
+    folder = _fetched(
+        "lsun-church", folder, "the images of LSUN's church_outdoor_train, exported from its database to "
+        "files (github.com/fyu/lsun: download.py -c church_outdoor, then data.py export)"
+    )  # fmt: skip
+    return _prepared("lsun-church", _files(folder), folder, size=size, flip=flip, labelled=False)
+
+
+def _fetched(name: str, folder: str | Path | None, what: str) -> Path:
+    place = paths.data() / name if folder is None else Path(folder).expanduser()
+    if not place.is_dir():
+        raise FileNotFoundError(f"no folder {place}: put {what} there, or name their folder with folder=")
+    return place
+
+
+def _prepared(
+    name: str, files: list[Path], folder: Path, *, size: int | None, flip: bool, labelled: bool = True
+) -> Images:
+    if size is not None:
+        require_count(size=size)
+    stats = ((file, file.stat()) for file in files)
+    listing = "\n".join(f"{file.relative_to(folder)} {s.st_size} {s.st_mtime_ns}" for file, s in stats)
+    source = f"{folder.resolve()} size={size} labelled={labelled}\n{listing}"
+    labels = _labels(files, folder) if labelled else None
+    return prepared(name, source, partial(_decode, files, labels, size), flip=flip)
+
+
+def _files(folder: Path) -> list[Path]:
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in IMG_EXTENSIONS)
+    if not files:
+        raise ValueError(f"no images in {folder}: looked for {', '.join(IMG_EXTENSIONS)}")
+    return files
+
+
+def _labels(files: list[Path], folder: Path) -> Tensor | None:
+    beside = [file for file in files if file.parent == folder]
+    if len(beside) == len(files):
+        return None
+    if beside:
+        raise ValueError(f"{beside[0]} lies beside subfolders with images: move it into one of them")
+    names = [file.relative_to(folder).parts[0] for file in files]
+    classes = {name: label for label, name in enumerate(sorted(set(names)))}
+    return torch.tensor([classes[name] for name in names])
+
+
+def _decode(files: list[Path], labels: Tensor | None, size: int | None, allocate: Allocate) -> Tensor | None:
+    pixels: np.ndarray | None = None
+    read = _reader(size)
+    for i, file in enumerate(tqdm(files, f"prepare {files[0].parent.name}", disable=None, leave=False)):
+        image = read(file)
+        if pixels is None:
+            pixels = allocate((len(files), *image.shape))
+        if image.shape != pixels.shape[1:]:
+            first, other = (f"{s[1]}x{s[2]}" for s in (pixels.shape[1:], image.shape))
+            raise ValueError(
+                f"{file} is {other} (height x width), {files[0]} and those before it {first}: "
+                "give a size to bring them all to"
+            )
+        pixels[i] = image
+    return labels
+
+
+def _reader(size: int | None) -> Callable[[Path], np.ndarray]:
+    """Return what reads one image as (3, H, W), uint8."""
+    from torchvision.datasets.folder import default_loader
+    from torchvision.transforms import functional as images
+
+    def read(file: Path) -> np.ndarray:
+        try:
+            image = default_loader(str(file))
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read as an image") from error
+        if size is not None:  # bilinear with antialiasing
+            image = images.center_crop(images.resize(image, size, antialias=True), [size, size])
+        return images.pil_to_tensor(image).numpy()
+
+    return read
