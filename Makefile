@@ -34,7 +34,7 @@ $(READY): $(BIN)/python pyproject.toml constraints.txt
 	@$(BIN)/python -c '$(RECENT)' || { echo "$(VENV) has a Python older than 3.11: remove it" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode \
-		--constraints constraints.txt --build-constraints constraints.txt --editable '.[test,lab,metrics]'
+		--constraints constraints.txt --build-constraints constraints.txt --editable '.[test,lab,metrics,scale]'
 	touch $@
 
 $(BIN)/python:
