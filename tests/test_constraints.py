@@ -115,6 +115,7 @@ ROWS = {
     "gran-eps": Row(lambda f: 2 * f / (NORM + 0.1), options={"eps": 0.1, "K": 2.0}),
     "pgn": Row(lambda f: (1 - f) / ((1 - W).norm() + (1 - f).abs())),
     "inner-product": Row(lambda f: (f - B) / NORM),
+    "scale": Row(lambda f: 3 * f, options={"K": 3.0}),
     "cr": Row(penalty=lambda real, fake, moved: 5 * ((real - moved) * W).flatten(1).sum(1).square().mean()),
 }
 
@@ -218,6 +219,7 @@ GRADIENT_NORMS = {
     "gran-eps": lambda f, n, m: 2 * n / (n + 0.1),
     "pgn": lambda f, n, m: n * m / (m + (1 - f).abs()) ** 2,  # m = ‖1 - g‖; no bound follows
     "inner-product": lambda f, n, m: torch.ones_like(n),
+    "scale": lambda f, n, m: 3 * n,
 }
 
 

@@ -367,7 +367,7 @@ class TestRunning:
     def test_every_constraint_trains(self, constraint: str, settings: dict[str, Any]) -> None:
         if constraint == "cr" and settings is RING:
             return  # refused: see above
-        options = {"eps": 1e-2} if constraint.startswith("gran") else {}
+        options = {"gran": {"eps": 1e-2}, "gran-eps": {"eps": 1e-2}, "scale": {"K": 2.0}}.get(constraint, {})
         run = Experiment(**settings, constraint=constraint, constraint_options=options).run()
         assert run.history["step"] == [3]
         assert all(np.isfinite(run.history[name]).all() for name in run.history)

@@ -19,6 +19,7 @@ from gncompanion.constraints.divergence import WassersteinDivergence
 from gncompanion.constraints.gradient_norm import GradientNorm, GradientNormalization
 from gncompanion.constraints.inner_product import InnerProduct
 from gncompanion.constraints.penalty import FiniteDifferencePenalty, GradientPenalty
+from gncompanion.constraints.scale import Scale
 from gncompanion.constraints.spectral import OperatorSpectralNormalization, SpectralNormalization
 from gncompanion.constraints.spectral_regularization import SpectralRegularization
 from gncompanion.names import pick, require_known
@@ -43,6 +44,7 @@ CONSTRAINTS: dict[str, Callable[..., Constraint]] = {
     "pgn": partial(GradientNormalization, "pgn"),
     "inner-product": InnerProduct,
     "cr": ConsistencyRegularization,
+    "scale": Scale,
 }
 
 

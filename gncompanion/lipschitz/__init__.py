@@ -3,11 +3,13 @@
     lower_ ≤ L ≤ upper_,     exact_ = L
 
 `bounds` goes layer by layer (Theorem 5), `operators` measures one layer, `exact` enumerates the linear pieces
-of small perceptrons, `slopes` measures any scoring function.
+of small perceptrons, `line_scan` finds all borders between pieces on a segment, `slopes` measures any scoring
+function.
 """
 
 from gncompanion.lipschitz.bounds import JacobianNorms, lower_jacobian_norms, upper_products
 from gncompanion.lipschitz.exact import exact_lipschitz
+from gncompanion.lipschitz.line_scan import LineScan, normalized_ends, piece_gradients, scan_line
 from gncompanion.lipschitz.operators import (
     Estimate,
     exact_operator_norm,
@@ -21,14 +23,18 @@ from gncompanion.lipschitz.slopes import input_gradient_norms, sampled_slopes
 __all__ = [
     "Estimate",
     "JacobianNorms",
+    "LineScan",
     "exact_lipschitz",
     "exact_operator_norm",
     "input_gradient_norms",
     "kernel_norm",
     "layers",
     "lower_jacobian_norms",
+    "normalized_ends",
     "operator_norm",
+    "piece_gradients",
     "sampled_slopes",
+    "scan_line",
     "upper_operator_norm",
     "upper_products",
 ]

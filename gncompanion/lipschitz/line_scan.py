@@ -1,0 +1,255 @@
+"""Exact scan of a piecewise linear critic along a segment: every border between its linear pieces, in order.
+
+    x(t) = x₀ + t (x₁ − x₀)        D(x(t)) is linear between neighbouring knots 0 = t_0 < … < t_K = 1
+
+A knot is a place where a unit's pre-activation z changes sign. There is no grid. Layer by layer, all knots so
+far go through the next affine map; between neighbours every z is linear in t, so that its zero is
+
+    t = t_i + s (t_{i+1} − t_i),        s = z_i / (z_i − z_{i+1}),
+
+and the layer's output there lies at the same share s between its neighbours'. These zeros are the knots that
+the layer adds. On a piece the gradient g is constant and is taken at the middle: a gradient-normalized critic
+D̂ = f / (‖g‖ + |f|) has two values at a knot, one a side, and its jump is their difference.
+
+Cost: every knot passes each layer after its own once, in float64; linear in the number of knots. The knots
+travel depth first, in batches of neighbours, so that memory does not grow with their number.
+
+Resolution: z is known to rounding, which is that of x: places on the segment closer than
+
+    τ = 2¹⁰ ε (1 + max(‖x₀‖, ‖x₁‖) / ‖x₁ − x₀‖),    ε = 2⁻⁵²
+
+cannot be told apart, and the middle of a shorter piece would have the gates that rounding gives it. Zeros
+closer than τ to each other, or to a knot of an earlier layer, are one knot; those closer than τ to an end of
+the segment are none. D is then off by τ times a difference of slopes at most.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gncompanion.lipschitz.sequential import Critic, Step, steps
+
+__all__ = ["LineScan", "PieceGradients", "normalized_ends", "piece_gradients", "scan_line"]
+
+BATCH = 2**22  # numbers in one layer's output at a batch of knots: 32 MB
+ROUNDINGS = 2**10  # ε that add up in a pre-activation, generously
+
+
+class LineScan(NamedTuple):
+    """A critic along a segment: K pieces between K + 1 knots, the ends of the segment included.
+
+    Args:
+        start: (*shape), float64, the point x₀.
+        direction: (*shape), float64, x₁ − x₀.
+        t: (K + 1,), float64, rising, from 0 to 1 (or to where `max_crossings` were found).
+        f: (K + 1,), float64, the critic's value at each knot.
+        layer: (K + 1,), int64, the first step with a unit that changes sign there, from 1; 0 at 0 and 1.
+    """
+
+    start: Tensor
+    direction: Tensor
+    t: Tensor
+    f: Tensor
+    layer: Tensor
+
+    @property
+    def crossings(self) -> Tensor:
+        """(K − 1,), the knots inside the segment."""
+        return self.t[1:-1]
+
+    @property
+    def length(self) -> float:
+        """Euclidean length of the scanned part, in the units of x."""
+        return (self.direction.norm() * self.t[-1]).item()
+
+    def slopes(self) -> Tensor:
+        """(K,), df/dt on each piece by differences of f, whose rounding short pieces magnify.
+
+        `piece_gradients` has them to full precision.
+        """
+        return self.f.diff() / self.t.diff()
+
+    def at(self, t: Tensor) -> Tensor:
+        """The points x(t), (m, *shape), for t (m,)."""
+        return self.start + t.reshape(-1, *[1] * self.start.ndim) * self.direction
+
+
+class PieceGradients(NamedTuple):
+    """The critic's gradient on pieces of a scan.
+
+    Args:
+        norm: (k,), float64, ‖∇D‖.
+        slope: (k,), float64, ⟨∇D, x₁ − x₀⟩ = df/dt.
+        f: (k,), float64, the value in the middle of each piece.
+    """
+
+    norm: Tensor
+    slope: Tensor
+    f: Tensor
+
+
+def scan_line(critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None) -> LineScan:
+    """Find every border between linear pieces on a segment.
+
+    Args:
+        critic: A sequential critic (see `layers`) of Linear, Conv2d, ReLU and LeakyReLU with one output.
+        x0: (*shape), one sample, without a batch axis; taken in float64, as the critic is.
+        x1: (*shape), the other end.
+        max_crossings: Stop there, and return the part of the segment that was scanned; None = go to its end.
+
+    Returns:
+        The knots with the critic's values.
+
+    Raises:
+        ValueError: The ends are one point, differ in shape or are not finite; the critic has several outputs
+            or another layer; max_crossings is not positive.
+    """
+    _require_segment(x0, x1, max_crossings)
+    found = steps(critic, tuple(x0.shape))
+    _require_kinks(found)
+    ends = torch.stack([x0, x1]).detach().to(found[0].linear.weight)
+    direction = ends[1] - ends[0]
+    reach = 1 + (ends.flatten(1).norm(dim=1).max() / direction.norm()).item()
+    resolution = ROUNDINGS * torch.finfo(ends.dtype).eps * reach
+    parts, count = [], 0
+    knots = ends.new_tensor([0.0, 1.0]), torch.zeros(2, dtype=torch.int64, device=ends.device)
+    for t, layer, f in _walk(found, 1, *knots, ends, resolution):
+        first = 1 if parts else 0  # batches share a knot
+        parts.append((t[first:], f.flatten()[first:], layer[first:]))
+        count += len(t) - 1
+        if max_crossings is not None and count > max_crossings:
+            break
+    t, f, layer = (torch.cat(part) for part in zip(*parts, strict=True))
+    stop = None if max_crossings is None else max_crossings + 2
+    return LineScan(ends[0], direction, t[:stop], f[:stop], layer[:stop])
+
+
+def piece_gradients(critic: Critic, scan: LineScan, *, pieces: Tensor | None = None) -> PieceGradients:
+    """The critic's gradient on pieces of a scan, taken at their middles; exact, since it is constant there.
+
+    Args:
+        critic: The critic that was scanned, unchanged.
+        scan: What `scan_line` returned.
+        pieces: (k,), indices of the pieces wanted; None = all, at three forwards each.
+
+    Returns:
+        Its norm, its slope along the segment and the critic's value, a piece.
+    """
+    found = steps(critic, tuple(scan.start.shape))
+    middle = (scan.t[1:] + scan.t[:-1]) / 2
+    middle = middle if pieces is None else middle[pieces]
+    widest = max(z.numel() for z in _forward(found, scan.start[None]))
+    batches = [_gradients(found, scan, t) for t in middle.split(max(1, BATCH // widest))]
+    return PieceGradients(*(torch.cat(part) for part in zip(*batches, strict=True)))
+
+
+def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:
+    """The gradient-normalized critic D̂ = f / (n + |f|) at both ends of every piece, seen from inside it.
+
+    At the knot between pieces k and k + 1 it jumps by `ends[k + 1, 0] − ends[k, 1]`; within a piece it is
+    monotone, so that its variation there is |ends[k, 1] − ends[k, 0]|.
+
+    Args:
+        scan: K pieces.
+        norm: (K,), ‖∇D‖ of each, from `piece_gradients`.
+
+    Returns:
+        (K, 2), values at the left and the right end; 0 where f = n = 0.
+    """
+    f = torch.stack([scan.f[:-1], scan.f[1:]], dim=1)
+    size = norm[:, None] + f.abs()
+    return torch.where(size == 0, 0.0, f / size.masked_fill(size == 0, 1.0))
+
+
+def _require_segment(x0: Tensor, x1: Tensor, max_crossings: int | None) -> None:
+    if x0.shape != x1.shape:
+        raise ValueError(f"the ends have shapes {tuple(x0.shape)} and {tuple(x1.shape)}: they must be equal")
+    if not (x0.isfinite().all() and x1.isfinite().all()):
+        raise ValueError("an end of the segment is not finite")
+    if torch.equal(x0, x1):
+        raise ValueError("the ends are one point: there is no segment to scan")
+    if max_crossings is not None and max_crossings < 1:
+        raise ValueError(f"max_crossings must be at least 1, or None, not {max_crossings}")
+
+
+def _kinks(step: Step) -> list[nn.Module]:
+    """The activations of a step that bend."""
+    return [phi for phi in step.activations if not isinstance(phi, nn.Flatten | nn.Identity)]
+
+
+def _require_kinks(found: list[Step]) -> None:
+    for step in found:
+        kinks = _kinks(step)
+        if len(kinks) > 1 or not all(isinstance(phi, nn.ReLU | nn.LeakyReLU) for phi in kinks):
+            names = ", ".join(type(phi).__name__ for phi in kinks)
+            raise ValueError(f"{names} after {step.linear.layer}: only one ReLU or LeakyReLU can be scanned")
+    weight = found[-1].linear.weight
+    if weight.ndim != 2 or len(weight) != 1:
+        raise ValueError(
+            f"the critic ends in {found[-1].linear.layer}: a scan needs a Linear with one output"
+        )
+
+
+def _walk(
+    found: list[Step], k: int, t: Tensor, layer: Tensor, h: Tensor, resolution: float
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield batches (t, layer, f) of a stretch's knots, given step k's input h (m, *in) at the knots t."""
+    if k > len(found):
+        yield t, layer, h
+        return
+    step = found[k - 1]
+    with torch.no_grad():
+        z = step.linear.affine(h)
+    piece, share, t, layer = _with_zeros(t, layer, z, k, resolution if _kinks(step) else math.inf)
+    batch = max(2, BATCH // z[0].numel())
+    for start in range(0, len(t) - 1, batch - 1):  # neighbouring batches share a knot
+        part = slice(start, start + batch)
+        weight = share[part].reshape(-1, *[1] * (z.ndim - 1))
+        z_part = torch.lerp(z[piece[part]], z[piece[part] + 1], weight)
+        yield from _walk(found, k + 1, t[part], layer[part], step.activate(z_part), resolution)
+
+
+def _with_zeros(
+    t: Tensor, layer: Tensor, z: Tensor, k: int, resolution: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Add the zeros of z (m, *out) to the knots t (m,): piece, share, t and layer of each, in order of t."""
+    piece, share = _zeros(z.flatten(1))
+    left, right = t[piece], t[piece + 1]
+    new, order = (left + share * (right - left)).sort()
+    apart = torch.minimum(new - left[order], right[order] - new) > resolution
+    new, order = new[apart], order[apart]
+    apart = new.diff(prepend=new.new_full((1,), -math.inf)) > resolution
+    new, order = new[apart], order[apart]
+    old = torch.arange(len(t), device=t.device)
+    pieces = torch.cat([old.clamp(max=len(t) - 2), piece[order]])
+    shares = torch.cat([(old == len(t) - 1).to(t), share[order]])
+    layers = torch.cat([layer, torch.full_like(order, k)])
+    t, order = torch.cat([t, new]).sort()
+    return pieces[order], shares[order], t, layers[order]
+
+
+def _zeros(z: Tensor) -> tuple[Tensor, Tensor]:
+    """The pieces where a column of z (m, n) changes sign, and at which share; zero at a knot is no change."""
+    below, above = z < 0, z > 0
+    changes = (below[:-1] & above[1:]) | (above[:-1] & below[1:])
+    piece, unit = changes.nonzero(as_tuple=True)
+    left, right = z[piece, unit], z[piece + 1, unit]
+    return piece, left / (left - right)
+
+
+def _forward(found: list[Step], h: Tensor) -> Iterator[Tensor]:
+    for step in found:
+        h = step.activate(step.linear.affine(h))
+        yield h
+
+
+def _gradients(found: list[Step], scan: LineScan, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    x = scan.at(t).requires_grad_()
+    with torch.enable_grad():
+        *_, f = _forward(found, x)
+        (g,) = torch.autograd.grad(f.sum(), x)
+    g = g.flatten(1)
+    return torch.linalg.vector_norm(g, dim=1), g @ scan.direction.flatten(), f.detach().flatten()
