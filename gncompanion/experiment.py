@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +25,21 @@ from torch.func import functional_call
 
 from gncompanion import checkpoint, constraints, data, models, paths
 from gncompanion.data import Dataset
+from gncompanion.distributed import share
 from gncompanion.files import locked, write
 from gncompanion.losses import LOSSES
 from gncompanion.names import pick
-from gncompanion.training import COLUMNS, Networks, Schedule, Training, critic_step
+from gncompanion.training import COLUMNS, Networks, Schedule, Training, Watch, critic_step
 
-__all__ = ["Experiment", "Run"]
+__all__ = ["Experiment", "Run", "Stopped"]
 
 FORMAT = 1  # raised when a change of the code makes the same settings train to something else
 SETTINGS = "settings.json"
 LOG = "log.csv"
+
+
+class Stopped(RuntimeError):
+    """A training was told to stop before its end; says where it can go on."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,29 @@ class Experiment:
             raise ValueError(f"seed={self.seed!r} must be a non-negative integer")
         self._device()
         players, random = self._players(), torch.Generator().manual_seed(0)
-        critic_step(players, self._data.sample(2, random)[0], random)
+        real, y = self._data.sample(2, random)
+        critic_step(players, real, random, None if players.n_classes is None else y)
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Experiment:
+        """Read a run's experiment back from its folder.
+
+        Args:
+            folder: where the run lies.
+
+        Returns:
+            The experiment; its `run(folder)` loads, or goes on.
+
+        Raises:
+            FileNotFoundError: there is no run.
+            ValueError: its settings are not what this version makes of them.
+        """
+        file = Path(folder) / SETTINGS
+        if not file.exists():
+            raise FileNotFoundError(f"no run in {folder}: there is no {SETTINGS}")
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        known = {name: value for name, value in settings.items() if name in cls.__dataclass_fields__}
+        return cls(**known)
 
     def settings(self) -> dict[str, Any]:
         """Gather everything that the digest covers, as plain values, 1.0 and 1 alike."""
@@ -94,29 +121,38 @@ class Experiment:
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return paths.runs() / f"{self.dataset}-{self.network}-{self.constraint}-{self.seed}-{digest}"
 
-    def run(self, folder: str | Path | None = None, *, progress: bool | None = None) -> Run:
+    def run(
+        self, folder: str | Path | None = None, *, progress: bool | None = None, watch: Watch | None = None
+    ) -> Run:
         """Train, resume or load; a second process that wants the same run waits for the first.
 
         Args:
             folder: the run's folder; None = `folder()`.
             progress: show a bar; None = only in a terminal.
+            watch: told of the progress, and asked whether to stop.
 
         Returns:
             The finished run.
 
         Raises:
+            Stopped: if the watch said so; there is a checkpoint to go on from.
             ValueError: if the folder holds a run with other settings; lists the differences.
             RuntimeError: if all of its checkpoints are damaged.
             NonFiniteLoss: if the training breaks down.
         """
-        folder = self.folder() if folder is None else Path(folder)
-        with locked(folder), checkpoint.kept_random_states():
-            self._claim(folder)
+        folder, among = self.folder() if folder is None else Path(folder), share()
+        alone = locked(folder) if among.rank == 0 else nullcontext()
+        with alone, checkpoint.kept_random_states():
+            if among.rank == 0:
+                self._claim(folder)
+            among.wait()
             training = self._training(folder)
             if state := checkpoint.newest(folder, device=training.device):
                 training.load(state)
-            training.run(progress=progress)
-            if not (folder / LOG).exists():
+            training.run(progress=progress, watch=watch)
+            if training.step < self.schedule.steps:
+                raise Stopped(f"stopped after step {training.step} of {self.schedule.steps}: {folder}")
+            if among.rank == 0 and not (folder / LOG).exists():
                 write(folder / LOG, _csv(training.log))
         return Run(self, training)
 
@@ -203,12 +239,21 @@ class Run:
         return self._players.score(x, y)
 
     @torch.no_grad()
-    def sample(self, n: int, *, seed: int = 0, average: bool = False, training_mode: bool = False) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        y: Tensor | None = None,
+        average: bool = False,
+        training_mode: bool = False,
+    ) -> Tensor:
         """Draw samples from the generator.
 
         Args:
             n: how many.
-            seed: of the noise.
+            seed: of the noise, and of the labels.
+            y: labels (n,) for a conditional generator; None = drawn uniformly.
             average: use the averaged weights.
             training_mode: normalise by the batch's own statistics, as the official evaluation does.
 
@@ -220,11 +265,15 @@ class Run:
         """
         if average and self._average is None:
             raise ValueError("this run has no averaged weights: its schedule has ema_decay=None")
-        generator = self._average if average else self._players.generator
-        z = torch.randn(n, generator.z_dim, generator=self._random("noise", seed), device=self.device)
+        generator, random = self._average if average else self._players.generator, self._random("noise", seed)
+        z = torch.randn(n, generator.z_dim, generator=random, device=self.device)
+        if y is None and (n_classes := self._players.n_classes) is not None:
+            y = torch.randint(n_classes, (n,), generator=random, device=self.device)
         with _in_mode(generator, training=training_mode):
             buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
-            return functional_call(generator, buffers, (z,))  # batch statistics go to the copies
+            return functional_call(
+                generator, buffers, (z,) if y is None else (z, y)
+            )  # statistics go to copies
 
     def real(self, n: int, *, seed: int = 0) -> Tensor:
         """Draw real samples.

@@ -87,7 +87,8 @@ def _only_first_tracked(call: Call) -> Tensor:
 
 
 def _again(call: Call) -> Replay:
-    return (lambda a, *args, **kwargs: call.function(*args, **kwargs)), call.args, call.kwargs
+    function = call.function  # not `call`, which would keep the activations alive
+    return (lambda a, *args, **kwargs: function(*args, **kwargs)), call.args, call.kwargs
 
 
 def _reshape(call: Call) -> Replay:
@@ -228,8 +229,8 @@ def _quotient(call: Call) -> Replay:
 
 def _affine(call: Call) -> Replay:
     """linear and convolutions, transposed or not: (input, weight, bias, ...)."""
-    h, weight = _only_first_tracked(call), call.argument(1, "weight")
-    if call.function in LINEAR:
+    h, weight, function = _only_first_tracked(call), call.argument(1, "weight"), call.function
+    if function in LINEAR:
         _require_separate(h.dim() >= 2)
     else:
         _require_separate(h.dim() == weight.dim(), "its input has no batch dimension")
@@ -237,11 +238,11 @@ def _affine(call: Call) -> Replay:
     def replay(
         a: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **kwargs: Any
     ) -> Tensor:
-        out = call.function(u, weight, None, *rest, **kwargs)
+        out = function(u, weight, None, *rest, **kwargs)
         if bias is None:
             return out
         bias = bias.to(out.dtype)
-        return out + scaled(a, bias if weight.dim() == 2 else _column(bias, out), out)
+        return out.add_(scaled(a, bias if weight.dim() == 2 else _column(bias, out), out))
 
     return replay, call.args, call.kwargs
 
@@ -278,14 +279,21 @@ def _batch_norm(call: Call) -> Replay:
     return replay, (h, *call.args[1:]), call.kwargs
 
 
+def _is_on(h: Tensor) -> Tensor:
+    """Where a rectifier passes h on: one byte an element, as integers, which CPUs multiply faster by."""
+    return (h.detach() > 0).view(torch.int8)
+
+
 def _relu(call: Call) -> Replay:
     h = call.args[0]
-    return (lambda a, u, mask: u * mask), (h, h.detach() > 0), {}
+    return (lambda a, u, on: u * on), (h, _is_on(h)), {}
 
 
 def _leaky_relu(call: Call) -> Replay:
     h, slope = call.args[0], call.argument(1, "negative_slope", 0.01)
-    return (lambda a, u, mask: torch.where(mask, u, slope * u)), (h, h.detach() > 0), {}
+    # u where on, else slope·u: `torch.where` takes 15 times as long on a CPU
+    gate = torch.ops.aten.leaky_relu_backward
+    return (lambda a, u, on: gate(u, on, slope, False)), (h, _is_on(h)), {}
 
 
 def _prelu(call: Call) -> Replay:

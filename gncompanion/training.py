@@ -7,6 +7,9 @@
 batches and learning rates. All random numbers come from one generator on the training device, saved with
 every checkpoint: a run that was stopped goes on to the same weights, bit for bit, on the same machine with
 the same number of threads (on a GPU as far as its kernels repeat themselves: some of cuDNN's do not).
+
+Networks that know labels get them: a critic's generated samples those of the real ones beside them, a
+generator's step ones drawn uniformly. Several processes share a training as `distributed` says.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
@@ -31,10 +35,20 @@ from tqdm import tqdm
 from gncompanion import checkpoint
 from gncompanion.constraints import Constraint
 from gncompanion.data import Dataset
+from gncompanion.distributed import Share, share, shared_statistics
 from gncompanion.losses import Loss
 from gncompanion.schedule import Schedule
 
-__all__ = ["COLUMNS", "Networks", "NonFiniteLoss", "Schedule", "Training", "critic_step", "generator_step"]
+__all__ = [
+    "COLUMNS",
+    "Networks",
+    "NonFiniteLoss",
+    "Schedule",
+    "Training",
+    "Watch",
+    "critic_step",
+    "generator_step",
+]
 
 COLUMNS = ("critic_loss", "score_real", "score_fake", "generator_loss")
 
@@ -52,39 +66,53 @@ class Networks:
         critic: x -> (N,), already prepared by the constraint.
         constraint: says what the critic's score is, and what its loss adds.
         loss: the adversarial loss.
+        share: which part of every batch is this process's.
     """
 
     generator: nn.Module
     critic: nn.Module
     constraint: Constraint
     loss: Loss
+    share: Share = field(default_factory=Share)
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of labels of a conditional generator; None = unconditional."""
+        return getattr(_bare(self.generator), "n_classes", None)
 
     def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Compute the constrained critic's value: x (N, ...) -> (N,)."""
         return self.constraint.score(self.critic, x, y)
 
-    def generate(self, n: int, random: torch.Generator) -> Tensor:
-        """Draw n samples from the generator in its present mode."""
-        z = torch.randn(n, self.generator.z_dim, generator=random, device=random.device)
-        return self.generator(z)
+    def generate(self, n: int, random: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """Draw this process's part of n samples from the generator in its present mode, with labels y."""
+        z = torch.randn(n, _bare(self.generator).z_dim, generator=random, device=random.device)
+        z = self.share.part(z)
+        return self.generator(z) if y is None else self.generator(z, y)
 
 
-def critic_step(players: Networks, real: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def critic_step(
+    players: Networks, real: Tensor, random: torch.Generator, y: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the critic's loss.
 
     Args:
         players: the networks.
-        real: real samples (N, ...).
+        real: real samples (N, ...), of all processes.
         random: the source of random numbers.
+        y: labels (N,), which generated samples get too; for conditional networks.
 
     Returns:
         The loss, and the mean scores of real and of generated samples; three scalars.
     """
+    n, real, y = len(real), players.share.part(real), None if y is None else players.share.part(y)
     with torch.no_grad():
-        fake = players.generate(len(real), random)
-    score_real, score_fake = players.score(torch.cat([real, fake])).split(len(real))
+        fake = players.generate(n, random, y)
+    labels = None if y is None else torch.cat([y, y])
+    score_real, score_fake = players.score(torch.cat([real, fake]), labels).split(len(real))
     loss = players.loss.critic(score_real, score_fake)
-    loss = loss + players.constraint.penalty(players.score, real, fake, generator=random)
+    own = players.share.own(random)
+    loss = loss + players.constraint.penalty(players.score, real, fake, y=y, generator=own)
     return loss, score_real.detach().mean(), score_fake.detach().mean()
 
 
@@ -93,14 +121,22 @@ def generator_step(players: Networks, n: int, random: torch.Generator) -> Tensor
 
     Args:
         players: the networks; the critic is left without gradients.
-        n: samples to draw.
+        n: samples to draw, of all processes.
         random: the source of random numbers.
 
     Returns:
         The loss, a scalar.
     """
+    y = None
+    if players.n_classes is not None:
+        y = torch.randint(players.n_classes, (n,), generator=random, device=random.device)
+        y = players.share.part(y)
     with _frozen(players.critic):
-        return players.loss.generator(players.score(players.generate(n, random)))
+        return players.loss.generator(players.score(players.generate(n, random, y), y))
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 @contextmanager
@@ -113,6 +149,21 @@ def _frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
+
+
+class Watch:
+    """What a training in progress tells, and is told; by default nothing."""
+
+    def row(self, row: dict[str, float]) -> None:
+        """Take note of a new row of the log.
+
+        Args:
+            row: step and the means of `COLUMNS`.
+        """
+
+    def stopping(self) -> bool:
+        """Say whether to stop after this step, with a checkpoint."""
+        return False
 
 
 @dataclass
@@ -144,6 +195,7 @@ class Training:
     def __post_init__(self) -> None:
         schedule, players = self.schedule, self.players
         self.device = next(players.generator.parameters()).device
+        self._share_out(share())
         self.random = torch.Generator(self.device).manual_seed(self.seed)
         adam = partial(Adam, betas=schedule.betas, fused=True)
         self.optimizers = {
@@ -157,17 +209,33 @@ class Training:
         self.average = copy.deepcopy(players.generator).requires_grad_(False) if averaging else None
         self._recent: list[Tensor] = []
 
-    def run(self, *, progress: bool | None = None) -> None:
+    def _share_out(self, among: Share) -> None:
+        """Make the players as each of the two steps needs them: what learns there averages its gradients."""
+        self.share = among
+        self._critic_players = self._generator_players = self.players
+        if among.world == 1:
+            return
+        schedule = self.schedule
+        among.require_divisible(batch_critic=schedule.batch_critic, batch_generator=schedule.batch_generator)
+        shared_statistics(self.players.generator, self.device)
+        players = replace(self.players, share=among)
+        self._critic_players = replace(players, critic=among.averaging(players.critic))
+        self._generator_players = replace(players, generator=among.averaging(players.generator))
+
+    def run(self, *, progress: bool | None = None, watch: Watch | None = None) -> None:
         """Train from the present step to the last, with a checkpoint now and then and at the end.
 
         Args:
             progress: show a bar; None = only in a terminal.
+            watch: told of each row of the log, and asked after each step whether to stop; then `step` is
+                short of the schedule's, and the run can be resumed.
 
         Raises:
             NonFiniteLoss: at the first log row or checkpoint after one, before anything is saved.
         """
         schedule = self.schedule
-        hidden = None if progress is None else not progress
+        hidden = True if self.share.rank else None if progress is None else not progress
+        watch = watch or Watch()
         self.players.generator.train()
         self.players.critic.train()
         with tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step") as bar:
@@ -176,10 +244,24 @@ class Training:
                 self.step += 1
                 bar.update()
                 due = self.step == schedule.steps or self.step % schedule.checkpoint_every == 0
-                if due or self.step % schedule.log_every == 0:
+                if row := due or self.step % schedule.log_every == 0:
                     self._write_row()
-                if due and self.folder:
-                    checkpoint.save(self.folder, self.step, self.state())
+                    watch.row(self.log[-1])
+                stop = self._agree_to_stop(watch, row)
+                if due or stop:
+                    self._save()
+                if stop:
+                    return
+
+    def _agree_to_stop(self, watch: Watch, row: bool) -> bool:
+        """Ask each process, but several ones only where they wait for each other anyway."""
+        return (row or self.share.world == 1) and self.share.any(watch.stopping())
+
+    def _save(self) -> None:
+        self._values()
+        if self.folder and self.share.rank == 0:
+            checkpoint.save(self.folder, self.step, self.state())
+        self.share.wait()
 
     def _iterate(self) -> Tensor:
         """Do the critic steps and the generator step; returns the values of `COLUMNS`, on the device."""
@@ -191,16 +273,18 @@ class Training:
         return torch.cat([critic_values, generator_loss])
 
     def _improve_critic(self) -> Tensor:
-        real, _ = self.dataset.sample(self.schedule.batch_critic, self.random)
+        players = self._critic_players
+        real, y = self.dataset.sample(self.schedule.batch_critic, self.random)
         with self.schedule.autocast(self.device):
-            loss, *scores = critic_step(self.players, real, self.random)
+            y = None if players.n_classes is None else y
+            loss, *scores = critic_step(players, real, self.random, y)
         self._descend("critic", loss)
         self.players.constraint.after_step(self.players.critic)
         return torch.stack([value.detach().float() for value in (loss, *scores)])
 
     def _improve_generator(self) -> Tensor:
         with self.schedule.autocast(self.device):
-            loss = generator_step(self.players, self.schedule.batch_generator, self.random)
+            loss = generator_step(self._generator_players, self.schedule.batch_generator, self.random)
         self._descend("generator", loss)
         return loss.detach().float().reshape(1)
 
@@ -221,7 +305,14 @@ class Training:
             kept.copy_(new)
 
     def _write_row(self) -> None:
+        values = self.share.mean(self._values().to(self.device).mean(0)).tolist()
+        self.log.append({"step": self.step, **dict(zip(COLUMNS, values, strict=True))})
+        self._recent.clear()
+
+    def _values(self) -> Tensor:
         """Look at the values since the last row, all at once: the only time that the host waits."""
+        if not self._recent:
+            return torch.zeros(0, len(COLUMNS))
         values = torch.stack(self._recent).cpu()
         wrong = (~values.isfinite()).any(dim=1).nonzero()
         if len(wrong):
@@ -233,8 +324,7 @@ class Training:
             numbers = [t.detach() for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
             if not (largest := get_total_norm(numbers, math.inf)).isfinite():
                 raise self._broken(self.step, f"a weight of the {name} is {largest:.4g}")
-        self.log.append({"step": self.step, **dict(zip(COLUMNS, values.mean(0).tolist(), strict=True))})
-        self._recent.clear()
+        return values
 
     def _broken(self, step: int, what: str) -> NonFiniteLoss:
         saved = checkpoint.ordered(self.folder) if self.folder else []
@@ -257,6 +347,7 @@ class Training:
             "random": self.random.get_state(),
             "global_random": checkpoint.random_states(),
             "log": self.log,
+            "recent": [values.tolist() for values in self._recent],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -274,4 +365,4 @@ class Training:
         self.random.set_state(state["random"].cpu())
         checkpoint.restore_random_states(state["global_random"])
         self.log, self.step = list(state["log"]), state["step"]
-        self._recent.clear()
+        self._recent = [torch.tensor(values, device=self.device) for values in state.get("recent", [])]

@@ -16,16 +16,27 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TOOLS = {"paths", "names", "files"}
 PRIMITIVES = TOOLS | {"data", "losses", "linear_ops", "replay", "input_gradient", "models", "constraints"}
 PRIMITIVES |= {"gradient_terms"}
-TRAINING = PRIMITIVES | {"checkpoint", "schedule", "training", "experiment"}
+TRAINING = PRIMITIVES | {"checkpoint", "distributed", "schedule", "training", "experiment", "rows"}
 RECORDS = TOOLS | {"figures", "claims", "notebook"}
-MEASURES = {"lipschitz", "curvature", "spectral_analysis", "transport", "metrics", "optimal", "plotting"}
+MEASURES = {
+    "lipschitz",
+    "curvature",
+    "live_memory",
+    "spectral_analysis",
+    "transport",
+    "metrics",
+    "optimal",
+    "plotting",
+}
 MAY_IMPORT = {  # and never in a circle
     **{room: set() for room in TOOLS | MEASURES},
     **{room: PRIMITIVES for room in PRIMITIVES - TOOLS},
     "checkpoint": TOOLS,
     "schedule": TOOLS,
-    "training": PRIMITIVES | {"checkpoint", "schedule"},
-    "experiment": TRAINING - {"experiment"},
+    "distributed": set(),
+    "training": PRIMITIVES | {"checkpoint", "distributed", "schedule"},
+    "experiment": TRAINING - {"experiment", "rows"},
+    "rows": TRAINING - {"rows"},
     "critics": PRIMITIVES | {"schedule", "training"},
     **{room: RECORDS for room in RECORDS - TOOLS},
     "reproduce": TRAINING | RECORDS | MEASURES,
@@ -36,6 +47,7 @@ LIBRARIES = {  # beyond the standard library
     "plotting": {"numpy", "matplotlib"},
     "lipschitz": {"torch", "numpy", "scipy"},
     "curvature": {"torch"},
+    "live_memory": {"torch"},
     "spectral_analysis": {"torch"},
     "transport": {"torch", "numpy", "scipy", "ot"},
     "optimal": {"numpy", "scipy"},

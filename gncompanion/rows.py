@@ -1,0 +1,148 @@
+"""A row of a table: one parameter file, the experiments that it stands for, and what the paper printed.
+
+    methods: {GN-GAN: {constraint: gn, loss: bce}}      one experiment a method and seed, all else in common
+    dataset: cifar10        network: dcgan        seeds: [0, 1, 2, 3, 4]        steps: 200000        …
+
+The same file is notebook 09's (papermill -f) and the command line's (gncompanion train -f). Every field of a
+`Schedule` stands beside the others, so that `-p steps 20` reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gncompanion.experiment import Experiment
+from gncompanion.names import require_known
+from gncompanion.schedule import Schedule
+
+__all__ = ["METRICS", "Row", "read", "row"]
+
+METRICS = ("inception", "classifier", "none")
+METHOD = ("constraint", "constraint_options", "loss")
+SCHEDULE = tuple(f.name for f in fields(Schedule))
+
+
+@dataclass(frozen=True)
+class Row:
+    """The settings of one row.
+
+    Args:
+        methods: by its printed name, each method's constraint, constraint_options and loss.
+        seeds: one experiment each.
+        dataset: as in `Experiment`.
+        dataset_options: as in `Experiment`.
+        network: as in `Experiment`.
+        network_options: as in `Experiment`.
+        schedule: as in `Experiment`.
+        device: as in `Experiment`.
+        metrics: how samples are judged: "inception" (FID, IS, KID), "classifier" (the same distances of a
+            small classifier's features, for digits) or "none".
+        n_samples: generated samples that are judged.
+        average: judge the generator's averaged weights.
+        training_mode: judge it with its batch normalization in training mode, as the official code does.
+        printed: what the paper prints, by metric, as text; empty = nothing.
+        source: where it prints that.
+        label: names the figures of a run of the notebook.
+
+    Raises:
+        ValueError: for an unknown or missing setting, or one of the wrong kind.
+    """
+
+    methods: Mapping[str, Mapping[str, Any]]
+    seeds: Sequence[int]
+    dataset: str = "digits"
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "dcgan"
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Schedule)
+    device: str = "auto"
+    metrics: str = "inception"
+    n_samples: int = 50_000
+    average: bool = False
+    training_mode: bool = False
+    printed: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.methods, Mapping) or not self.methods:
+            raise ValueError(f"methods={self.methods!r} must be a mapping such as {{GN: {{constraint: gn}}}}")
+        for name, settings in self.methods.items():
+            for setting in settings:
+                require_known(f"method {name!r} has no setting", setting, METHOD)
+        seeds = self.seeds
+        if isinstance(seeds, str) or not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds={seeds!r} must be a list of different integers from 0 on")
+        require_known("unknown metrics", self.metrics, METRICS)
+        if type(self.n_samples) is not int or self.n_samples < 2:
+            raise ValueError(f"n_samples={self.n_samples!r} must be an integer from 2 on")
+
+    def experiments(self) -> dict[tuple[str, int], Experiment]:
+        """Make the experiments, by method and seed.
+
+        Raises:
+            ValueError: for a name, option or number that an experiment refuses.
+            FileNotFoundError: for a data set that is not here.
+        """
+        common = {
+            name: getattr(self, name)
+            for name in ("dataset", "dataset_options", "network", "network_options", "schedule", "device")
+        }
+        return {
+            (name, seed): Experiment(**common, **settings, seed=seed)
+            for name, settings in self.methods.items()
+            for seed in self.seeds
+        }
+
+
+def row(parameters: Mapping[str, Any]) -> Row:
+    """Make a row of flat settings, those of its schedule among them.
+
+    Args:
+        parameters: by name.
+
+    Returns:
+        The row.
+
+    Raises:
+        ValueError: for a name that neither `Row` nor `Schedule` knows, a missing one, or a bad value.
+    """
+    own = tuple(f.name for f in fields(Row) if f.name != "schedule")
+    for name in parameters:
+        require_known("unknown setting of a row", name, (*own, *SCHEDULE))
+    if missing := [name for name in ("methods", "seeds") if name not in parameters]:
+        raise ValueError(f"a row needs a value for {', '.join(missing)}")
+    schedule = Schedule(**{name: value for name, value in parameters.items() if name in SCHEDULE})
+    return Row(schedule=schedule, **{name: value for name, value in parameters.items() if name in own})
+
+
+def read(file: str | Path, parameters: Mapping[str, Any] | None = None) -> Row:
+    """Read a row from its parameter file.
+
+    Args:
+        file: YAML, a mapping.
+        parameters: values that replace the file's.
+
+    Returns:
+        The row.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a mapping, or `row` refuses it; names the file.
+    """
+    file = Path(file)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is not YAML: {error}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{file} must hold a mapping of names to values")
+    try:
+        return row({**content, **(parameters or {})})
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
