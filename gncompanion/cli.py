@@ -1,16 +1,22 @@
-"""The command line: `gncompanion reproduce` and `gncompanion claims`.
+"""The command line: `gncompanion reproduce | claims | train | evaluate | table`.
 
 click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with two values that may repeat.
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gncompanion import claims as ledger
 from gncompanion import reproduce as running
+
+if TYPE_CHECKING:
+    from gncompanion.evaluation import Protocol
+    from gncompanion.experiment import Experiment
+    from gncompanion.rows import Row
 
 __all__ = ["app"]
 
@@ -72,3 +78,127 @@ def claims(markdown: bool) -> None:
         click.echo(notebook)
         for claim in entries:
             click.echo(f"  {claim.verdict:<20} {claim.statement} [{claim.source}]")
+
+
+_ROWS = click.option(
+    "-f", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="A row of a table, notebooks/full/NN_*.yml; may repeat.",
+)  # fmt: skip
+_SET = click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
+_SEED = click.option("--seed", "seeds", multiple=True, type=int, help="Only this one of the row's seeds.")
+_METHOD = click.option("--method", "methods", multiple=True, help="Only this one of the row's methods.")
+
+
+@app.command()
+@_ROWS
+@_SET
+@_SEED
+@_METHOD
+def train(
+    files: Sequence[Path],
+    parameters: Sequence[tuple[str, str]],
+    seeds: Sequence[int],
+    methods: Sequence[str],
+) -> None:
+    """Train the experiments of a row, or go on with them; a signal ends at a checkpoint.
+
+    On several GPUs: torchrun --standalone --nproc_per_node=4 --no-python gncompanion train -f FILE
+    """
+    from gncompanion.distributed import joined
+    from gncompanion.experiment import Stopped
+    from gncompanion.long_runs import LongRun
+
+    if not files:
+        raise ValueError("nothing to train: name a row with -f")
+    with joined() as share:
+        for name, experiment, _ in list(_experiments(files, parameters, seeds, methods)):
+            folder = experiment.folder()
+            if share.rank == 0:
+                click.echo(f"{name}: {folder}")
+            with LongRun(folder, quiet=share.rank > 0) as watch:
+                try:
+                    experiment.run(folder, watch=watch)
+                except Stopped as stopped:
+                    click.echo(stopped, err=True)
+                    raise SystemExit(128 + (watch.signal or signal.SIGTERM)) from None
+
+
+@app.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@_ROWS
+@_SET
+@_SEED
+@_METHOD
+def evaluate(
+    runs: Sequence[Path],
+    files: Sequence[Path],
+    parameters: Sequence[tuple[str, str]],
+    seeds: Sequence[int],
+    methods: Sequence[str],
+) -> None:
+    """Judge RUNS, finished runs' folders, or those of a row, and keep the scores beside them.
+
+    Without a row, -p metrics classifier, -p n_samples 1000 and the like say how.
+    """
+    from gncompanion import evaluation
+
+    planned = _runs(runs, parameters) if runs else _runs_of_rows(files, parameters, seeds, methods)
+    for folder, experiment, protocol in planned:
+        evaluation.require(protocol)
+        if not experiment.is_finished(folder):
+            raise ValueError(f"{folder} holds no finished run: gncompanion train goes on with it")
+    for folder, experiment, protocol in planned:
+        run = experiment.run(folder, progress=False)
+        found = evaluation.judge(run, protocol)
+        click.echo(f"{folder}: {', '.join(f'{column} {value:.4g}' for column, value in found.items())}")
+        evaluation.keep(run, folder, protocol, found)
+
+
+def _runs(
+    folders: Sequence[Path], parameters: Sequence[tuple[str, str]]
+) -> list[tuple[Path, "Experiment", "Protocol"]]:
+    from gncompanion.evaluation import Protocol
+    from gncompanion.experiment import Experiment
+    from gncompanion.names import require_known
+
+    values = {name: running.parse_value(value) for name, value in parameters}
+    for name in values:
+        require_known("unknown setting of a protocol", name, tuple(Protocol.__dataclass_fields__))
+    return [(folder, Experiment.of(folder), Protocol(**values)) for folder in folders]
+
+
+def _runs_of_rows(
+    files: Sequence[Path], parameters: Sequence[tuple[str, str]], seeds: Sequence[int], methods: Sequence[str]
+) -> list[tuple[Path, "Experiment", "Protocol"]]:
+    if not files:
+        raise ValueError("nothing to judge: name runs' folders, or a row with -f")
+    chosen = _experiments(files, parameters, seeds, methods)
+    return [(experiment.folder(), experiment, row.protocol) for _, experiment, row in chosen]
+
+
+@app.command()
+@_ROWS
+def table(files: Sequence[Path]) -> None:
+    """Print the papers' tables, all rows by default, beside what was judged here."""
+    from gncompanion import results
+
+    click.echo(results.markdown(results.entries(files or results.row_files())))
+
+
+def _experiments(
+    files: Sequence[Path], parameters: Sequence[tuple[str, str]], seeds: Sequence[int], methods: Sequence[str]
+) -> Iterator[tuple[str, "Experiment", "Row"]]:
+    """Make the experiments of all rows, each with a name to print; refuses whatever does not exist."""
+    from gncompanion import rows
+    from gncompanion.names import require_known
+
+    values = {name: running.parse_value(value) for name, value in parameters}
+    for file in files:
+        row = rows.read(file, values)
+        for seed in seeds:
+            require_known(f"{file} has no seed", seed, row.seeds)
+        for method in methods:
+            require_known(f"{file} has no method", method, row.methods)
+        for (method, seed), experiment in row.experiments().items():
+            if (not seeds or seed in seeds) and (not methods or method in methods):
+                yield f"{file.stem}, {method}, seed {seed}", experiment, row

@@ -14,14 +14,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 __all__ = ["Share", "joined", "share", "shared_statistics"]
+
+# Every process moves its buffers alike; the argument that says so has a new name since torch 2.15.
+_NAMES = signature(DistributedDataParallel.__init__).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,16 @@ class Share:
                 raise ValueError(f"{name}={size} cannot be shared out evenly over {self.world} processes")
 
     def own(self, random: torch.Generator) -> torch.Generator:
-        """Make a source of random numbers of this process's own; the shared one moves alike in all."""
+        """Make a source of random numbers of this process's own; the shared one stays where it is."""
         if self.world == 1:
             return random
-        seed = int(torch.randint(2**62, (), generator=random, device=random.device))
-        return torch.Generator(random.device).manual_seed(seed + self.rank)
+        twin = torch.Generator(random.device).set_state(random.get_state())
+        seed = int(torch.randint(2**62, (), generator=twin, device=random.device))
+        return twin.manual_seed(seed + self.rank)
 
     def averaging(self, module: nn.Module) -> nn.Module:
         """Make a module whose gradients are averaged over all processes."""
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.world > 1 else module
+        return DistributedDataParallel(module, **{_SYNC_BUFFERS: False}) if self.world > 1 else module
 
     def mean(self, values: Tensor) -> Tensor:
         """Average values over all processes."""
@@ -123,6 +129,22 @@ def shared_statistics(module: nn.Module, device: torch.device) -> nn.Module:
     return module
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, of a value and, on the way back, of its gradients."""
+
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class _SharedBatchNorm(nn.BatchNorm2d):
     """Batch normalization with the statistics of all processes' equal parts, on a CPU."""
 
@@ -130,9 +152,9 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         world = dist.get_world_size()
-        mean = all_reduce(x.mean((0, 2, 3))) / world
+        mean = _Sum.apply(x.mean((0, 2, 3))) / world
         centred = x - mean[:, None, None]
-        variance = all_reduce(centred.square().mean((0, 2, 3))) / world
+        variance = _Sum.apply(centred.square().mean((0, 2, 3))) / world
         with torch.no_grad():
             n = world * x.numel() / x.shape[1]
             self.num_batches_tracked.add_(1)

@@ -31,7 +31,7 @@ from gncompanion.losses import LOSSES
 from gncompanion.names import pick
 from gncompanion.training import COLUMNS, Networks, Schedule, Training, Watch, critic_step
 
-__all__ = ["Experiment", "Run", "Stopped"]
+__all__ = ["Experiment", "Run", "Stopped", "plain"]
 
 FORMAT = 1  # raised when a change of the code makes the same settings train to something else
 SETTINGS = "settings.json"
@@ -113,13 +113,17 @@ class Experiment:
     def settings(self) -> dict[str, Any]:
         """Gather everything that the digest covers, as plain values, 1.0 and 1 alike."""
         derived = {"device": self._device().type, "data_digest": self._data.digest, "format": FORMAT}
-        return json.loads(json.dumps({**asdict(self), **derived}), parse_float=_number)
+        return plain({**asdict(self), **derived})
 
     def folder(self) -> Path:
         """Name the run's place: `runs()/<data set>-<network>-<constraint>-<seed>-<digest>`."""
         text = json.dumps(self.settings(), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return paths.runs() / f"{self.dataset}-{self.network}-{self.constraint}-{self.seed}-{digest}"
+
+    def is_finished(self, folder: str | Path | None = None) -> bool:
+        """Say whether the run in a folder, None = `folder()`, has been trained to its end."""
+        return ((self.folder() if folder is None else Path(folder)) / LOG).exists()
 
     def run(
         self, folder: str | Path | None = None, *, progress: bool | None = None, watch: Watch | None = None
@@ -329,6 +333,11 @@ def _plain(name: str, value: Any) -> dict[str, Any]:
         return json.loads(json.dumps(dict(value), allow_nan=False, default=os.fspath))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}={value!r} must hold nothing but numbers, text and lists: {error}") from None
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring settings to the form in which they are compared: tuples are lists, and 1.0 is 1."""
+    return json.loads(json.dumps(settings), parse_float=_number)
 
 
 def _number(text: str) -> int | float:

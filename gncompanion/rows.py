@@ -3,8 +3,8 @@
     methods: {GN-GAN: {constraint: gn, loss: bce}}      one experiment a method and seed, all else in common
     dataset: cifar10        network: dcgan        seeds: [0, 1, 2, 3, 4]        steps: 200000        …
 
-The same file is notebook 09's (papermill -f) and the command line's (gncompanion train -f). Every field of a
-`Schedule` stands beside the others, so that `-p steps 20` reaches it.
+The same file is notebook 09's (papermill -f) and the command line's (gncompanion train -f). The fields of a
+`Schedule` and of a `Protocol` stand beside the others, so that `-p steps 20` reaches them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 
 import yaml
 
+from gncompanion.evaluation import Protocol
 from gncompanion.experiment import Experiment
 from gncompanion.names import require_known
 from gncompanion.schedule import Schedule
 
-__all__ = ["METRICS", "Row", "read", "row"]
+__all__ = ["Row", "read", "row"]
 
-METRICS = ("inception", "classifier", "none")
 METHOD = ("constraint", "constraint_options", "loss")
-SCHEDULE = tuple(f.name for f in fields(Schedule))
+SCHEDULE, PROTOCOL = (tuple(f.name for f in fields(part)) for part in (Schedule, Protocol))
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,7 @@ class Row:
         network_options: as in `Experiment`.
         schedule: as in `Experiment`.
         device: as in `Experiment`.
-        metrics: how samples are judged: "inception" (FID, IS, KID), "classifier" (the same distances of a
-            small classifier's features, for digits) or "none".
-        n_samples: generated samples that are judged.
-        average: judge the generator's averaged weights.
-        training_mode: judge it with its batch normalization in training mode, as the official code does.
+        protocol: how samples are judged.
         printed: what the paper prints, by metric, as text; empty = nothing.
         source: where it prints that.
         label: names the figures of a run of the notebook.
@@ -61,10 +57,7 @@ class Row:
     network_options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
     device: str = "auto"
-    metrics: str = "inception"
-    n_samples: int = 50_000
-    average: bool = False
-    training_mode: bool = False
+    protocol: Protocol = field(default_factory=Protocol)
     printed: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     label: str = ""
@@ -78,9 +71,6 @@ class Row:
         seeds = self.seeds
         if isinstance(seeds, str) or not seeds or len(set(seeds)) < len(seeds):
             raise ValueError(f"seeds={seeds!r} must be a list of different integers from 0 on")
-        require_known("unknown metrics", self.metrics, METRICS)
-        if type(self.n_samples) is not int or self.n_samples < 2:
-            raise ValueError(f"n_samples={self.n_samples!r} must be an integer from 2 on")
 
     def experiments(self) -> dict[tuple[str, int], Experiment]:
         """Make the experiments, by method and seed.
@@ -112,13 +102,16 @@ def row(parameters: Mapping[str, Any]) -> Row:
     Raises:
         ValueError: for a name that neither `Row` nor `Schedule` knows, a missing one, or a bad value.
     """
-    own = tuple(f.name for f in fields(Row) if f.name != "schedule")
+    own = tuple(f.name for f in fields(Row) if f.name not in ("schedule", "protocol"))
     for name in parameters:
-        require_known("unknown setting of a row", name, (*own, *SCHEDULE))
+        require_known("unknown setting of a row", name, (*own, *SCHEDULE, *PROTOCOL))
     if missing := [name for name in ("methods", "seeds") if name not in parameters]:
         raise ValueError(f"a row needs a value for {', '.join(missing)}")
-    schedule = Schedule(**{name: value for name, value in parameters.items() if name in SCHEDULE})
-    return Row(schedule=schedule, **{name: value for name, value in parameters.items() if name in own})
+
+    def given(names: Sequence[str]) -> dict[str, Any]:
+        return {name: parameters[name] for name in names if name in parameters}
+
+    return Row(schedule=Schedule(**given(SCHEDULE)), protocol=Protocol(**given(PROTOCOL)), **given(own))
 
 
 def read(file: str | Path, parameters: Mapping[str, Any] | None = None) -> Row:

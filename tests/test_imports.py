@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TOOLS = {"paths", "names", "files"}
 PRIMITIVES = TOOLS | {"data", "losses", "linear_ops", "replay", "input_gradient", "models", "constraints"}
 PRIMITIVES |= {"gradient_terms"}
-TRAINING = PRIMITIVES | {"checkpoint", "distributed", "schedule", "training", "experiment", "rows"}
+TRAINING = PRIMITIVES | {"checkpoint", "distributed", "graph_capture", "schedule", "training", "experiment"}
 RECORDS = TOOLS | {"figures", "claims", "notebook"}
 MEASURES = {
     "lipschitz",
@@ -30,17 +30,23 @@ MEASURES = {
 }
 MAY_IMPORT = {  # and never in a circle
     **{room: set() for room in TOOLS | MEASURES},
+    "metrics": TOOLS,
     **{room: PRIMITIVES for room in PRIMITIVES - TOOLS},
     "checkpoint": TOOLS,
     "schedule": TOOLS,
     "distributed": set(),
-    "training": PRIMITIVES | {"checkpoint", "distributed", "schedule"},
-    "experiment": TRAINING - {"experiment", "rows"},
-    "rows": TRAINING - {"rows"},
+    "graph_capture": set(),
+    "training": PRIMITIVES | {"checkpoint", "distributed", "graph_capture", "schedule"},
+    "experiment": TRAINING - {"experiment"},
+    "evaluation": TRAINING | {"metrics"},
+    "rows": TRAINING | {"evaluation"},
+    "results": TRAINING | {"evaluation", "rows"},
+    "long_runs": {"training"},
     "critics": PRIMITIVES | {"schedule", "training"},
     **{room: RECORDS for room in RECORDS - TOOLS},
     "reproduce": TRAINING | RECORDS | MEASURES,
-    "cli": TRAINING | RECORDS | MEASURES | {"reproduce"},
+    "cli": TRAINING | RECORDS | MEASURES | {"reproduce", "evaluation", "rows", "results", "long_runs"},
+    "__main__": {"cli"},
     "__init__": PRIMITIVES,
 }
 LIBRARIES = {  # beyond the standard library

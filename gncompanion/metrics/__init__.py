@@ -1,0 +1,40 @@
+"""How good the generated images are: distances of features, from any feature map.
+
+    batches  ──extract(feature map)──>  Features  ──evaluate(reference)──>  Scores
+    images in [−1, 1] or uint8          (N, d) and logits                   Fréchet, kernel distance, score
+
+With the features of `Inception` the three are FID, KID and IS, computed by the libraries that the field uses
+(pytorch-fid, torch-fidelity); with any others, such as those of a `Classifier` of digits, they are not called
+so. `reference` caches what is needed of the real images.
+
+Source: Heusel et al. 2017 (FID), Bińkowski et al. 2018 (KID), Salimans et al. 2016 (IS).
+"""
+
+from gncompanion.metrics.classifier import Classifier, train_classifier
+from gncompanion.metrics.distances import Statistics, frechet_distance, inception_score, kernel_distance
+from gncompanion.metrics.features import FeatureMap, Features, extract
+from gncompanion.metrics.images import batches, to_uint8
+from gncompanion.metrics.inception import Inception, require_weights, weights_file
+from gncompanion.metrics.reference import Reference, reference
+from gncompanion.metrics.scores import Scores, evaluate
+
+__all__ = [
+    "Classifier",
+    "FeatureMap",
+    "Features",
+    "Inception",
+    "Reference",
+    "Scores",
+    "Statistics",
+    "batches",
+    "evaluate",
+    "extract",
+    "frechet_distance",
+    "inception_score",
+    "kernel_distance",
+    "reference",
+    "require_weights",
+    "to_uint8",
+    "train_classifier",
+    "weights_file",
+]

@@ -1,0 +1,105 @@
+"""What is kept of the real images: statistics and features, cached with what they came from.
+
+    <folder>/<data set>-<feature map>-<key>.npz      mu, sigma, n, features, origin
+
+The key stands for the origin: digests of images and of the feature map. A file whose origin is another one is
+never used. `mu` and `sigma` bear the names that pytorch-fid's command line reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gncompanion.files import locked, write
+from gncompanion.metrics.distances import Statistics
+from gncompanion.metrics.features import FeatureMap, extract
+from gncompanion.metrics.images import batches
+
+__all__ = ["MAX_FEATURES", "Reference", "reference"]
+
+MAX_FEATURES = 50_000  # kept for the kernel distance: 400 MB of Inception's
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What generated images are compared with.
+
+    Attributes:
+        statistics: of all real images.
+        values: features (m, d), float32, of all images or of `MAX_FEATURES` evenly spaced ones.
+        made_by: name and digest of the feature map.
+    """
+
+    statistics: Statistics
+    values: Tensor
+    made_by: str
+
+
+def reference(
+    images: Tensor,
+    feature_map: FeatureMap,
+    *,
+    name: str,
+    digest: str,
+    folder: Path,
+    batch_size: int = 50,
+) -> Reference:
+    """Open the reference of a set of real images, or make it.
+
+    Args:
+        images: (N, C, H, W), uint8 or floating point in [−1, 1]; read only if there is no file yet.
+        feature_map: the map.
+        name: of the images, one word, such as "cifar10-train".
+        digest: of the images' content: another digest is another reference.
+        folder: where the files are.
+        batch_size: images at a time.
+
+    Returns:
+        The reference.
+
+    Raises:
+        ValueError: if the file is that of another origin, or the images are no images.
+    """
+    made_by = f"{feature_map.name} {feature_map.digest}"
+    origin = f"{len(images)} images {digest}, features by {made_by}"
+    key = hashlib.sha256(origin.encode()).hexdigest()[:10]
+    file = folder / f"{name}-{feature_map.name}-{key}.npz"
+    with locked(folder):
+        if not file.exists():
+            values = extract(feature_map, batches(images, batch_size)).values
+            write(file, _packed(Statistics.of(values), _evenly(values), origin))
+    statistics, values = _opened(file, origin)
+    return Reference(statistics, values, made_by)
+
+
+def _evenly(values: Tensor) -> Tensor:
+    n = len(values)
+    return values if n <= MAX_FEATURES else values[torch.arange(MAX_FEATURES) * n // MAX_FEATURES]
+
+
+def _packed(statistics: Statistics, values: Tensor, origin: str) -> memoryview:
+    content = io.BytesIO()
+    np.savez(
+        content,
+        mu=statistics.mean,
+        sigma=statistics.covariance,
+        n=statistics.n,
+        features=values.numpy(),
+        origin=origin,
+    )
+    return content.getbuffer()
+
+
+def _opened(file: Path, origin: str) -> tuple[Statistics, Tensor]:
+    with np.load(file) as content:
+        if (found := str(content["origin"])) != origin:
+            raise ValueError(f"{file} holds the reference of {found}, not of {origin}: remove it")
+        statistics = Statistics(content["mu"], content["sigma"], int(content["n"]))
+        return statistics, torch.from_numpy(content["features"])
