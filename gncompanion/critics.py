@@ -33,13 +33,13 @@ from gncompanion.training import Networks, NonFiniteLoss, critic_step
 __all__ = ["TrainedCritic", "train_critic"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Fixed(Networks):
     """A game in which the generator's samples come from a data set."""
 
     fake: Dataset
 
-    def generate(self, n: int, random: torch.Generator) -> Tensor:
+    def generate(self, n: int, random: torch.Generator, y: Tensor | None = None) -> Tensor:
         return self.fake.sample(n, random)[0]
 
 
@@ -122,7 +122,7 @@ def train_critic(
     rule = constraints.build(constraint, shape=shape, **(constraint_options or {}))
     _, critic = models.build(network, shape, generator=random, **(network_options or {}))
     rule.prepare(critic)
-    players = _Fixed(None, critic, rule, pick("loss", loss, LOSSES), pair.fake)
+    players = _Fixed(None, critic, rule, pick("loss", loss, LOSSES), fake=pair.fake)
     optimizer = Adam(critic.parameters(), lr=schedule.lr_critic, betas=schedule.betas, fused=True)
     losses = torch.empty(schedule.steps)
     for step in range(schedule.steps):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,7 @@ class Step:
     function: Callable[..., Any]
     args: Any
     kwargs: Any
+    inputs: tuple[int, ...]  # the slots among them
     autocast: dict[str, Any]
     weights: tuple[int, ...]  # the saved tensors that want a gradient
     outputs: tuple[int, ...] = ()
@@ -79,16 +81,17 @@ class Tape:
 
     def replay(self, a: Tensor, u: Tensor, saved: list[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
         """Push u_0 (N, ...) through the record; yield each step with its outputs, free what is used up."""
-        last_use = {slot: n for n, step in enumerate(self.steps) for slot in _slots((step.args, step.kwargs))}
+        last_use = {slot: n for n, step in enumerate(self.steps) for slot in step.inputs}
         values: dict[int, Tensor] = {0: u}
         for n, step in enumerate(self.steps):
             args, kwargs = _fill((step.args, step.kwargs), values, saved)
-            with torch.autocast(**step.autocast):
+            with _as_recorded(step.autocast):
                 outputs = _tuple(step.function(a, *args, **kwargs))
             yield step, outputs
             values |= zip(step.outputs, (out.detach() for out in outputs), strict=True)
-            for slot in [s for s in values if last_use.get(s, -1) <= n and s != self.result]:
-                del values[slot]
+            for slot in {*step.inputs, *step.outputs}:
+                if last_use.get(slot, -1) <= n and slot != self.result:
+                    values.pop(slot, None)
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
@@ -99,20 +102,19 @@ def _map(function: Callable[[Any], Any], value: Any) -> Any:
     """`function` applied to the leaves of nested tuples, lists and dicts."""
     kind = type(value)
     if kind is tuple or kind is list:
-        return kind([_map(function, v) for v in value])
+        return kind([_map(function, v) if type(v) in _NESTS else function(v) for v in value])
     if kind is dict:
         return {k: _map(function, v) for k, v in value.items()}
     return function(value)
+
+
+_NESTS = (tuple, list, dict)
 
 
 def _leaves(value: Any) -> list[Any]:
     leaves: list[Any] = []
     _map(leaves.append, value)
     return leaves
-
-
-def _slots(value: Any) -> list[int]:
-    return [leaf.index for leaf in _leaves(value) if isinstance(leaf, Slot)]
 
 
 def _fill(value: Any, values: dict[int, Tensor], saved: list[Tensor]) -> Any:
@@ -147,7 +149,7 @@ class Recorder(TorchFunctionMode):
 
     def finish(self, f: Tensor) -> Unsupported | None:
         """Names the tape's result; returns why the record is of no use, if so."""
-        if self.refusal is None and not self._is_seen(f):
+        if self.refusal is None and not self._lookup(f):
             self.refusal = Unsupported("its value depends on x through operations that were not seen")
         if self.refusal is None and any(view._version != version for view, version in self._views):
             # the change in place has passed by the node of the view, at which δ would be collected
@@ -166,11 +168,11 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.refusal or not torch.is_grad_enabled() or not self._sees(args, kwargs):
+        if self.refusal or not torch.is_grad_enabled() or not (seen := self._seen(args, kwargs)):
             return function(*args, **kwargs)
         if function is Tensor.register_hook:
             args = (args[0], self._watched(args[1]), *args[2:])
-        step = self._rule(function, args, kwargs)  # first: the call may change its arguments in place
+        step = self._rule(function, args, kwargs, seen)  # first: the call may change its arguments in place
         result = function(*args, **kwargs)
         outputs = [out for out in _tuple(result) if isinstance(out, Tensor) and out.requires_grad]
         if outputs or isinstance(step, SideDoor):  # sizes, comparisons, detached copies are constants
@@ -187,45 +189,55 @@ class Recorder(TorchFunctionMode):
 
         return watched
 
-    def _sees(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        return any(map(self._is_seen, _leaves((args, kwargs))))
+    def _seen(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int, tuple[int, int]]:
+        """The slot and version of each tracked tensor in a call, by its id."""
+        found = ((leaf, self._lookup(leaf)) for leaf in _leaves((args, kwargs)))
+        return {id(leaf): known for leaf, known in found if known}
 
-    def _is_seen(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and value in self._known
-
-    def _is_tracked(self, value: Any) -> bool:
-        if not self._is_seen(value):
-            return False
-        if self._known[value][1] != value._version:
-            raise Unsupported("a tensor that depends on x was modified in place through another name")
-        return True
+    def _lookup(self, value: Any) -> tuple[int, int] | None:
+        return self._known.get(value) if isinstance(value, Tensor) and not value.is_leaf else None
 
     def _rule(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        seen: dict[int, tuple[int, int]],
     ) -> Step | Unsupported:
         """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
         if is_side_door(function):
             return SideDoor("it may change a tensor out of sight")
         if function not in RULES:
             return Unsupported("not among the operations known to be linear or piecewise linear")
+
+        def is_tracked(value: Any) -> bool:
+            if id(value) not in seen:
+                return False
+            if seen[id(value)][1] != value._version:
+                raise Unsupported("a tensor that depends on x was modified in place through another name")
+            return True
+
+        def placeholder(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            return Slot(seen[id(value)][0]) if is_tracked(value) else self._constant(value)
+
         try:
-            return self._step(*RULES[function](Call(function, args, kwargs, self._is_tracked)))
+            replay, *arguments = RULES[function](Call(function, args, kwargs, is_tracked))
+            return self._step(replay, _map(placeholder, arguments))
         except Unsupported as why:
             return why
         except (AttributeError, IndexError, TypeError, ValueError) as error:  # the rule's, not the call's
             return Unsupported(f"it is called in a way that is not foreseen ({error})")
 
-    def _step(self, replay: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step:
-        args, kwargs = _map(self._placeholder, (args, kwargs))
-        saved = {leaf.index for leaf in _leaves((args, kwargs)) if isinstance(leaf, Saved)}
+    def _step(self, replay: Callable[..., Any], arguments: list[Any]) -> Step:
+        leaves = _leaves(arguments)
+        inputs = tuple(leaf.index for leaf in leaves if type(leaf) is Slot)
+        saved = {leaf.index for leaf in leaves if type(leaf) is Saved}
         weights = tuple(sorted(index for index in saved if self.tape.saved[index].requires_grad))
-        return Step(replay, args, kwargs, _autocast(self.root.device.type), weights)
+        return Step(replay, *arguments, inputs, _autocast(self.root.device.type), weights)
 
-    def _placeholder(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        if self._is_tracked(value):
-            return Slot(self._known[value][0])
+    def _constant(self, value: Tensor) -> Saved | None:
         if value.requires_grad and _reaches(value.grad_fn, self.source.node):
             raise Unsupported("one of its arguments depends on x through operations that were not seen")
         return self.tape.save(value) if self._keep or value.requires_grad else None
@@ -257,6 +269,13 @@ def _autocast(device: str) -> dict[str, Any]:
     enabled = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device)
     return {"device_type": device, "dtype": dtype, "enabled": enabled, "cache_enabled": False}
+
+
+def _as_recorded(autocast: dict[str, Any]) -> AbstractContextManager[None]:
+    """The autocast of a recorded call; entering torch's costs as much as a small layer."""
+    if autocast["enabled"] or torch.is_autocast_enabled(autocast["device_type"]):
+        return torch.autocast(**autocast)
+    return nullcontext()
 
 
 def _reaches(node: Node | None, target: Node) -> bool:

@@ -3,13 +3,22 @@
     learning rate of step k = 0, 1, …, steps − 1      lr · (1 − k / steps)    if lr_decay = "linear", else lr
 
 so that the last step still learns, at lr / steps.
+
+What a setting for speed does to the gradient, in the factors of each product (sums are float32's in all):
+
+    precision     bits kept    rounding    where
+    float32       24           6e-8        as torch is set: by default a GPU's convolutions are in TF32
+    tf32          11           5e-4        convolutions and matrix products, on a GPU; elsewhere as float32
+    bfloat16      8            4e-3        wherever autocast thinks it safe
+
+`channels_last` and `captured` round nothing: they change the order of memory, and who launches the kernels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,7 +56,9 @@ class Schedule:
         lr_decay: "constant", or "linear" to 0 over all steps.
         ema_decay: of the generator's averaged weights, in [0, 1); None = no average.
         ema_start: steps before averaging starts; until then the average is the generator itself.
-        precision: "float32", or "bfloat16" under autocast.
+        precision: "float32", "tf32", or "bfloat16" under autocast.
+        channels_last: keep images with their channels innermost, as tensor cores want them.
+        captured: replay iterations as a CUDA graph (`graph_capture`); on a GPU only.
         log_every: steps between two rows of the log; a checkpoint and the last step write one too.
         checkpoint_every: steps between two checkpoints; the last step writes one too.
 
@@ -65,7 +76,9 @@ class Schedule:
     lr_decay: Literal["constant", "linear"] = "constant"
     ema_decay: float | None = 0.9999
     ema_start: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    channels_last: bool = False
+    captured: bool = False
     log_every: int = 50
     checkpoint_every: int = 1000
 
@@ -78,7 +91,9 @@ class Schedule:
         self._require("ema_decay", lambda d: d is None or _is_share(d), "in [0, 1), or None for no average")
         self._require("ema_start", lambda n: type(n) is int and n >= 0, "a number of steps, 0 or more")
         require_known("unknown lr_decay", self.lr_decay, ("constant", "linear"))
-        require_known("unknown precision", self.precision, ("float32", "bfloat16"))
+        require_known("unknown precision", self.precision, ("float32", "tf32", "bfloat16"))
+        for name in ("channels_last", "captured"):
+            self._require(name, lambda b: type(b) is bool, "True or False")
         object.__setattr__(self, "betas", tuple(self.betas))
 
     def _require(self, name: str, valid: Callable[[Any], bool], what: str) -> None:
@@ -92,3 +107,16 @@ class Schedule:
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         """Make the context of a forward at this precision."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Let convolutions and matrix products use TF32 on a GPU, if that is the precision."""
+        rules = (torch.backends.cudnn.conv, torch.backends.cuda.matmul) if self.precision == "tf32" else ()
+        before = [rule.fp32_precision for rule in rules]
+        try:
+            for rule in rules:
+                rule.fp32_precision = "tf32"
+            yield
+        finally:
+            for rule, precision in zip(rules, before, strict=True):
+                rule.fp32_precision = precision

@@ -12,7 +12,7 @@ With W = Σ σ_i u_i v_iᵀ, σ₁ > σ₂ ≥ …, and W̄ = W / σ₁:
 The rate: WWᵀ shrinks what ũ has off u₁ by (σ₂/σ₁)² an iteration, ṽ_t is half an iteration ahead, and σ̃_t²,
 a Rayleigh quotient of WᵀW, is off by σ₁² times the square of what ṽ_t has off v₁.
 
-Source: Miyato et al. 2018; the numbers are those of the notes on it that the notebooks cite (source 002).
+Source: Miyato et al. 2018; the equations are numbered as in the 2019 notes on it that notebook 02 names.
 """
 
 from collections.abc import Iterable

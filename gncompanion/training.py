@@ -19,7 +19,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from gncompanion import checkpoint
 from gncompanion.constraints import Constraint
 from gncompanion.data import Dataset
 from gncompanion.distributed import Share, share, shared_statistics
+from gncompanion.graph_capture import Captured, require_capturable
 from gncompanion.losses import Loss
 from gncompanion.schedule import Schedule
 
@@ -196,18 +196,31 @@ class Training:
         schedule, players = self.schedule, self.players
         self.device = next(players.generator.parameters()).device
         self._share_out(share())
+        if schedule.captured:
+            require_capturable(self.device, processes=self.share.world)
+        if schedule.channels_last:
+            for module in (players.generator, players.critic):
+                module.to(memory_format=torch.channels_last)  # activations follow the weights
         self.random = torch.Generator(self.device).manual_seed(self.seed)
-        adam = partial(Adam, betas=schedule.betas, fused=True)
         self.optimizers = {
-            "critic": adam(players.critic.parameters(), lr=schedule.lr_critic),
-            "generator": adam(players.generator.parameters(), lr=schedule.lr_generator),
+            "critic": self._adam(players.critic, schedule.lr_critic),
+            "generator": self._adam(players.generator, schedule.lr_generator),
         }
         self.schedulers = {
             name: LambdaLR(optimizer, schedule.lr_factor) for name, optimizer in self.optimizers.items()
         }
         averaging = schedule.ema_decay is not None
         self.average = copy.deepcopy(players.generator).requires_grad_(False) if averaging else None
+        pair = (self.average, players.generator) if averaging else ()
+        self._weights = [list(module.parameters()) for module in pair]
+        self._buffers = [list(module.buffers()) for module in pair]
         self._recent: list[Tensor] = []
+        self._play = self._take_steps
+
+    def _adam(self, module: nn.Module, lr: float) -> Adam:
+        on_gpu = self.device.type == "cuda"  # there the rate lies beside the weights, as a graph needs it
+        rate = torch.tensor(lr, device=self.device) if on_gpu else lr
+        return Adam(module.parameters(), rate, self.schedule.betas, fused=True, capturable=on_gpu)
 
     def _share_out(self, among: Share) -> None:
         """Make the players as each of the two steps needs them: what learns there averages its gradients."""
@@ -238,7 +251,9 @@ class Training:
         watch = watch or Watch()
         self.players.generator.train()
         self.players.critic.train()
-        with tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step") as bar:
+        self._play = Captured(self._take_steps, self.random) if schedule.captured else self._take_steps
+        show = tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step")
+        with schedule.arithmetic(), show as bar:
             while self.step < schedule.steps:
                 self._recent.append(self._iterate())
                 self.step += 1
@@ -264,13 +279,17 @@ class Training:
         self.share.wait()
 
     def _iterate(self) -> Tensor:
-        """Do the critic steps and the generator step; returns the values of `COLUMNS`, on the device."""
-        critic_values = torch.stack([self._improve_critic() for _ in range(self.schedule.n_dis)]).mean(0)
-        generator_loss = self._improve_generator()
+        """Do an iteration, and wait for nothing; returns the values of `COLUMNS`, on the device."""
+        values = self._play()
         self._update_average()
         for scheduler in self.schedulers.values():
             scheduler.step()
-        return torch.cat([critic_values, generator_loss])
+        return values
+
+    def _take_steps(self) -> Tensor:
+        """Do the critic steps and the generator step."""
+        critic_values = torch.stack([self._improve_critic() for _ in range(self.schedule.n_dis)]).mean(0)
+        return torch.cat([critic_values, self._improve_generator()])
 
     def _improve_critic(self) -> Tensor:
         players = self._critic_players
@@ -299,10 +318,9 @@ class Training:
         if self.average is None:
             return
         decay = self.schedule.ema_decay if self.step >= self.schedule.ema_start else 0.0
-        parameters = [list(module.parameters()) for module in (self.average, self.players.generator)]
-        get_ema_multi_avg_fn(decay)(*parameters, None)
-        for kept, new in zip(self.average.buffers(), self.players.generator.buffers(), strict=True):
-            kept.copy_(new)
+        get_ema_multi_avg_fn(decay)(*self._weights, None)
+        if self._buffers[0]:
+            torch._foreach_copy_(*self._buffers)
 
     def _write_row(self) -> None:
         values = self.share.mean(self._values().to(self.device).mean(0)).tolist()

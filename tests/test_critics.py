@@ -56,7 +56,7 @@ def test_estimate_and_objective_of_a_known_critic() -> None:
     critic = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.Flatten(0))
     critic[0].weight.data = torch.tensor([[-2.0, 0.0]])
     players = type(train_critic(BOXES, "none", schedule=SHORT)._players)(
-        None, critic, rule, LOSSES["wasserstein"], BOXES.fake
+        None, critic, rule, LOSSES["wasserstein"], fake=BOXES.fake
     )
     trained = TrainedCritic(BOXES, [], players)
     # E f(real) − E f(fake) = 2 W1; ‖∇f‖ = 2 everywhere, so the penalty is 3 · 2². 0.05: five standard errors

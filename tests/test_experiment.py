@@ -155,6 +155,8 @@ OTHER_SCHEDULE = {
     "ema_decay": None,
     "ema_start": 1,
     "precision": "bfloat16",
+    "channels_last": True,
+    "captured": True,
     "log_every": 7,
     "checkpoint_every": 7,
 }
@@ -384,7 +386,12 @@ class TestRunning:
 
     @pytest.mark.parametrize("network", NETWORKS)
     def test_every_network_trains(self, network: str) -> None:
-        needed = {"stage": {"n_layers": 2, "width": 2}, "mlp": {"width": 8}}.get(network, {"width": 2})
+        options = {
+            "stage": {"n_layers": 2, "width": 2},
+            "mlp": {"width": 8},
+            "biggan": {"n_classes": 10, "width": 2},
+        }
+        needed = options.get(network, {"width": 2})
         shape = RING if network == "mlp" else DIGITS
         assert Experiment(**{**shape, "network": network, "network_options": needed}).run().history[
             "step"

@@ -42,6 +42,7 @@ MAY_IMPORT = {  # and never in a circle
     "rows": TRAINING | {"evaluation"},
     "results": TRAINING | {"evaluation", "rows"},
     "long_runs": {"training"},
+    "cost": PRIMITIVES | {"live_memory", "schedule", "training"},
     "critics": PRIMITIVES | {"schedule", "training"},
     **{room: RECORDS for room in RECORDS - TOOLS},
     "reproduce": TRAINING | RECORDS | MEASURES,

@@ -492,6 +492,20 @@ def test_leaves_everything_as_it_was() -> None:
     assert len(calls) == 1 and critic.training and all(p.grad is None for p in critic.parameters())
 
 
+def test_an_activation_detached_in_place_is_a_constant() -> None:
+    class Stopped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stopped, self.other, self.out = nn.Linear(3, 5), nn.Linear(3, 5), nn.Linear(5, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = F.relu(self.stopped(x))
+            h.detach_()
+            return self.out(h + F.relu(self.other(x)))
+
+    assert compare(Stopped().double(), inputs((3,)), FORMULA["gn"]) <= 1e-12
+
+
 def test_a_critic_that_raises_leaves_no_mode_behind() -> None:
     def broken(x: Tensor) -> Tensor:
         raise KeyError("inside")

@@ -8,7 +8,14 @@ from torch import Generator, Tensor, nn
 
 from gncompanion import GradientNorm
 from gncompanion.input_gradient import value_and_input_gradient
-from gncompanion.lipschitz import input_gradient_norms, line_scan, normalized_ends, piece_gradients, scan_line
+from gncompanion.lipschitz import (
+    input_gradient_norms,
+    line_scan,
+    normalized_ends,
+    piece_gradients,
+    scan_line,
+    scan_normalized,
+)
 from gncompanion.models import DCGANCritic, MLPCritic
 
 # Values and slopes of size 1 through at most ten layers in float64: a few hundred roundings of 1e-16.
@@ -238,6 +245,18 @@ def test_normalized_ends_are_the_limits_of_the_normalized_critic(kind: str) -> N
     formula = f * (n - m) / ((n + f.abs()) * (m + f.abs()))
     assert (ends[1:, 0] - ends[:-1, 1] - formula).abs().max() <= ROUNDING
     assert formula.abs().max() > 1e-3
+
+
+@every_critic
+def test_jumps_and_rises_add_up(kind: str) -> None:
+    make, shape = CRITICS[kind]
+    critic, ends = make(8), segment(8, *shape)
+    torn = scan_normalized(critic, *ends)
+    first, last = GradientNorm(critic)(torch.stack(ends))
+    assert abs(torn.jumps.sum() + torn.rises.sum() - (last - first)) <= ROUNDING
+    assert len(torn.jumps) == len(torn.rises) - 1 == len(torn.scan.crossings)
+    ratio = torn.norm.log().diff().abs()
+    assert (torn.jumps.abs() <= (ratio / 4).tanh() + ROUNDING).all()  # the largest over all f, at f² = n₋ n₊
 
 
 def test_normalized_ends_where_value_and_gradient_vanish() -> None:

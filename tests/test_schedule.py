@@ -31,6 +31,11 @@ BAD = [
         for value in (1, 1.5, -0.1, nan, "0.9", False)
     ),
     *(("ema_start", value, "must be a number of steps, 0 or more") for value in (-1, 1.0, False, None)),
+    *(
+        (name, value, "must be True or False")
+        for name in ("channels_last", "captured")
+        for value in (1, None)
+    ),
 ]
 
 
@@ -48,7 +53,7 @@ def test_a_bad_value_is_refused(name: str, value: object, remedy: str) -> None:
         (
             "precision",
             "float16",
-            "unknown precision 'float16', did you mean 'bfloat16'? (valid: float32, bfloat16)",
+            "unknown precision 'float16', did you mean 'bfloat16'? (valid: float32, tf32, bfloat16)",
         ),
     ],
 )
@@ -79,7 +84,21 @@ def test_learning_rates() -> None:
     assert {Schedule(steps=4).lr_factor(k) for k in range(4)} == {1.0}
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
+)
 def test_autocast(precision: str, dtype: torch.dtype) -> None:
     with Schedule(precision=precision).autocast(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_tf32_is_on_inside_and_as_it_was_outside(precision: str) -> None:
+    rules = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    before = [rule.fp32_precision for rule in rules]
+    with pytest.raises(KeyError), Schedule(precision=precision).arithmetic():
+        inside = [rule.fp32_precision for rule in rules]
+        raise KeyError
+    assert inside == (["tf32", "tf32"] if precision == "tf32" else before)
+    assert [rule.fp32_precision for rule in rules] == before

@@ -15,6 +15,7 @@ from typing import Any
 from gncompanion.constraints.base import Composite, Constraint, Score
 from gncompanion.constraints.clipping import WeightClipping
 from gncompanion.constraints.consistency import ConsistencyRegularization
+from gncompanion.constraints.continuous import BatchGradientNormalization, SmoothedGradientNormalization
 from gncompanion.constraints.divergence import WassersteinDivergence
 from gncompanion.constraints.gradient_norm import GradientNorm, GradientNormalization
 from gncompanion.constraints.inner_product import InnerProduct
@@ -39,6 +40,8 @@ CONSTRAINTS: dict[str, Callable[..., Constraint]] = {
     "gn": partial(GradientNormalization, "gn"),
     "gn-0": partial(GradientNormalization, "gn-0"),
     "gn-1": partial(GradientNormalization, "gn-1"),
+    "gn-batch": BatchGradientNormalization,
+    "gn-smoothed": SmoothedGradientNormalization,
     "gran": partial(GradientNormalization, "gran"),
     "gran-eps": partial(GradientNormalization, "gran-eps"),
     "pgn": partial(GradientNormalization, "pgn"),

@@ -1,13 +1,25 @@
 """The counter-experiment: ⟨∇D / ‖∇D‖, x⟩ in place of D / ‖∇D‖.
 
-On a linear piece D(x) = ⟨g, x⟩ + c, so
+On a linear piece D(x) = ⟨g, x⟩ + c, so with p = ⟨g, x⟩ and n = ‖g‖
 
-    ⟨g / n, x⟩ = (D(x) - c) / n
+    p / n = (D(x) - c) / n
 
 is D / n without the piece's intercept c. For a network without biases c = 0 and the two are equal; with
-biases the intercept is lost, and every bias has exactly zero gradient, since no bias enters g.
+biases the intercept is lost, and every bias has exactly zero gradient, since no bias enters g. Biases that
+start at zero therefore stay at zero, and such a critic trains as one without biases.
 
-Source: Su Jianlin, kexue.fm/archives/8757, second doubt; the remark on the biases is a comment under it.
+The options take the difference to gradient normalization apart:
+
+    intercept     value      gradient with respect to the weights
+    "lost"        p / n      that of p / n
+    "value"       D / n      with c held constant: biases still get none
+    "full"        D / n      that of D / n: "gn-0"
+
+`squash` replaces each a / n by a / (n + |a|), whose values lie in [-1, 1]: with the full intercept it is
+"gn". `freeze_biases` keeps the biases where they start, whatever the score.
+
+Source: Su Jianlin, kexue.fm/archives/8757, second doubt; the remark on the biases is a comment under it. The
+options are ours.
 """
 
 from __future__ import annotations
@@ -19,23 +31,52 @@ from gncompanion.constraints.gradient_norm import ratio
 from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
 from gncompanion.names import require_known
 
-__all__ = ["InnerProduct"]
+__all__ = ["INTERCEPTS", "InnerProduct"]
+
+INTERCEPTS = ("lost", "value", "full")
 
 
 class InnerProduct(Constraint):
-    """Score by ⟨g, x⟩ / n, and 0 where n = 0.
+    """Score by ⟨g, x⟩ / n, with as much of the intercept given back as wanted; 0 where both vanish.
 
     Args:
-        method: "auto", "linear" or "autograd".
+        intercept: one of `INTERCEPTS`; the counter-experiment itself has it "lost".
+        squash: score by a / (n + |a|) instead of a / n.
+        freeze_biases: let no parameter called "bias" learn.
+        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
 
     Raises:
-        ValueError: for an unknown method.
+        ValueError: for an unknown intercept or method, or a switch that is not True or False.
     """
 
-    def __init__(self, *, method: str = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        intercept: str = "lost",
+        squash: bool = False,
+        freeze_biases: bool = False,
+        method: str = "auto",
+    ) -> None:
+        require_known("unknown intercept", intercept, INTERCEPTS)
         require_known("unknown method", method, METHODS)
+        for name, value in (("squash", squash), ("freeze_biases", freeze_biases)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r} must be True or False")
+        self.intercept, self.squash, self.freeze_biases = intercept, squash, freeze_biases
         self.method = method
+
+    def prepare(self, critic: nn.Module) -> None:
+        if self.freeze_biases:
+            for name, parameter in critic.named_parameters():
+                if name.split(".")[-1] == "bias":
+                    parameter.requires_grad_(False)
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
         f, g = value_and_input_gradient(critic, x, *(() if y is None else (y,)), method=self.method)
-        return ratio((g * x).flatten(1).sum(1).view_as(f), gradient_norm(f, g))
+        a = (g * x).flatten(1).sum(1).view_as(f)
+        if self.intercept == "value":
+            a = a + (f - a).detach()
+        elif self.intercept == "full":
+            a = f.to(g.dtype)
+        n = gradient_norm(f, g)
+        return ratio(a, n + a.abs() if self.squash else n)

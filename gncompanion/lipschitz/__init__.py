@@ -9,7 +9,14 @@ function.
 
 from gncompanion.lipschitz.bounds import JacobianNorms, lower_jacobian_norms, upper_products
 from gncompanion.lipschitz.exact import exact_lipschitz
-from gncompanion.lipschitz.line_scan import LineScan, normalized_ends, piece_gradients, scan_line
+from gncompanion.lipschitz.line_scan import (
+    LineScan,
+    NormalizedScan,
+    normalized_ends,
+    piece_gradients,
+    scan_line,
+    scan_normalized,
+)
 from gncompanion.lipschitz.operators import (
     Estimate,
     exact_operator_norm,
@@ -24,6 +31,7 @@ __all__ = [
     "Estimate",
     "JacobianNorms",
     "LineScan",
+    "NormalizedScan",
     "exact_lipschitz",
     "exact_operator_norm",
     "input_gradient_norms",
@@ -35,6 +43,7 @@ __all__ = [
     "piece_gradients",
     "sampled_slopes",
     "scan_line",
+    "scan_normalized",
     "upper_operator_norm",
     "upper_products",
 ]

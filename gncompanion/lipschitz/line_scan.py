@@ -32,7 +32,15 @@ from torch import Tensor, nn
 
 from gncompanion.lipschitz.sequential import Critic, Step, steps
 
-__all__ = ["LineScan", "PieceGradients", "normalized_ends", "piece_gradients", "scan_line"]
+__all__ = [
+    "LineScan",
+    "NormalizedScan",
+    "PieceGradients",
+    "normalized_ends",
+    "piece_gradients",
+    "scan_line",
+    "scan_normalized",
+]
 
 BATCH = 2**22  # numbers in one layer's output at a batch of knots: 32 MB
 ROUNDINGS = 2**10  # ε that add up in a pre-activation, generously
@@ -89,6 +97,30 @@ class PieceGradients(NamedTuple):
     norm: Tensor
     slope: Tensor
     f: Tensor
+
+
+class NormalizedScan(NamedTuple):
+    """The gradient-normalized critic D̂ = f / (n + |f|) along a segment, torn at the knots.
+
+    Args:
+        scan: The critic's pieces.
+        norm: (K,), float64, n = ‖∇f‖ on each.
+        ends: (K, 2), float64, D̂ at the left and the right end of each, seen from inside it.
+    """
+
+    scan: LineScan
+    norm: Tensor
+    ends: Tensor
+
+    @property
+    def jumps(self) -> Tensor:
+        """(K − 1,), from left to right, at the knots inside the segment."""
+        return self.ends[1:, 0] - self.ends[:-1, 1]
+
+    @property
+    def rises(self) -> Tensor:
+        """(K,), on each piece, where D̂ is monotone: all variation is Σ |rises| + Σ |jumps|."""
+        return self.ends[:, 1] - self.ends[:, 0]
 
 
 def scan_line(critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None) -> LineScan:
@@ -149,9 +181,6 @@ def piece_gradients(critic: Critic, scan: LineScan, *, pieces: Tensor | None = N
 def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:
     """The gradient-normalized critic D̂ = f / (n + |f|) at both ends of every piece, seen from inside it.
 
-    At the knot between pieces k and k + 1 it jumps by `ends[k + 1, 0] − ends[k, 1]`; within a piece it is
-    monotone, so that its variation there is |ends[k, 1] − ends[k, 0]|.
-
     Args:
         scan: K pieces.
         norm: (K,), ‖∇D‖ of each, from `piece_gradients`.
@@ -162,6 +191,28 @@ def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:
     f = torch.stack([scan.f[:-1], scan.f[1:]], dim=1)
     size = norm[:, None] + f.abs()
     return torch.where(size == 0, 0.0, f / size.masked_fill(size == 0, 1.0))
+
+
+def scan_normalized(
+    critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None
+) -> NormalizedScan:
+    """Scan a critic, and its gradient-normalized version with it.
+
+    Args:
+        critic: As in `scan_line`: the critic f itself, not the normalized one.
+        x0: (*shape), one end.
+        x1: (*shape), the other.
+        max_crossings: As in `scan_line`.
+
+    Returns:
+        The scan, and D̂ at both ends of every piece.
+
+    Raises:
+        ValueError: As in `scan_line`.
+    """
+    scan = scan_line(critic, x0, x1, max_crossings=max_crossings)
+    norm = piece_gradients(critic, scan).norm
+    return NormalizedScan(scan, norm, normalized_ends(scan, norm))
 
 
 def _require_segment(x0: Tensor, x1: Tensor, max_crossings: int | None) -> None:

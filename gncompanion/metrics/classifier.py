@@ -82,7 +82,7 @@ def train_classifier(
         )
     pixels, device = to_uint8(images), images.device
     with fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         hidden, last = _layers(tuple(pixels.shape[1:]), width), nn.Linear(64, int(labels.max()) + 1)
     network = nn.Sequential(hidden, last).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr)

@@ -10,9 +10,13 @@ from inspect import Parameter, signature
 
 import torch
 
-from gncompanion.models import dcgan, resnet
+from gncompanion.models import autogan, biggan, dcgan, resnet
+from gncompanion.models.attention import SelfAttention
+from gncompanion.models.autogan import AutoGANCritic, AutoGANGenerator
+from gncompanion.models.biggan import BigGANCritic, BigGANGenerator
 from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator
 from gncompanion.models.dcgan import DCGANCritic, DCGANGenerator, StageCritic
+from gncompanion.models.e2gan import E2GANGenerator
 from gncompanion.models.resnet import ResNetCritic, ResNetGenerator
 from gncompanion.models.toy import MLPCritic, MLPGenerator
 from gncompanion.names import pick, require_known
@@ -20,15 +24,21 @@ from gncompanion.names import pick, require_known
 __all__ = [
     "ACTIVATIONS",
     "NETWORKS",
+    "AutoGANCritic",
+    "AutoGANGenerator",
+    "BigGANCritic",
+    "BigGANGenerator",
     "Critic",
     "DCGANCritic",
     "DCGANGenerator",
+    "E2GANGenerator",
     "Family",
     "Generator",
     "MLPCritic",
     "MLPGenerator",
     "ResNetCritic",
     "ResNetGenerator",
+    "SelfAttention",
     "StageCritic",
     "build",
 ]
@@ -54,6 +64,9 @@ NETWORKS: dict[str, Family] = {
     "dcgan": Family(DCGANGenerator, DCGANCritic, tuple(dcgan.LAYOUTS)),
     "resnet": Family(ResNetGenerator, ResNetCritic, tuple(resnet.LAYOUTS)),
     "stage": Family(DCGANGenerator, StageCritic, tuple(dcgan.LAYOUTS)),
+    "biggan": Family(BigGANGenerator, BigGANCritic, tuple(biggan.LAYOUTS)),
+    "autogan": Family(AutoGANGenerator, AutoGANCritic, tuple(autogan.LAYOUTS)),
+    "e2gan": Family(E2GANGenerator, AutoGANCritic, tuple(autogan.LAYOUTS)),
 }
 
 _FROM_SHAPE = {"size", "channels", "in_dim", "out_dim", "generator"}

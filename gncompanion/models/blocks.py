@@ -3,9 +3,9 @@
     generator   G(z, y) = layers(z)              z (N, z_dim)  ↦  x (N, *shape)
     critic      f(x, y) = head(features(x))      x (N, *shape) ↦  f (N,)
 
-Both take labels `y` and, being unconditional, ignore them. No critic couples the samples of a batch (there is
-no batch normalization), so that row i of ∇ₓ Σⱼ f(xⱼ) is ∇f(xᵢ). With "relu" or "leaky_relu" it is piecewise
-linear too, as Assumption 4 of Wu et al. (2021) asks.
+Both take labels `y`; those that are unconditional ignore them. No critic couples the samples of a batch
+(there is no batch normalization), so that row i of ∇ₓ Σⱼ f(xⱼ) is ∇f(xᵢ). With "relu" or "leaky_relu" it is
+piecewise linear too, as Assumption 4 of Wu et al. (2021) asks.
 
 An initialisation rule draws the weights of one layer, and `initialise` applies it to all layers of a network.
 Random numbers come from the torch.Generator given; None means torch's global one, as in `torch.nn.init`.
@@ -17,17 +17,23 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 __all__ = [
     "ACTIVATIONS",
     "Critic",
     "Generator",
     "Rule",
+    "Scale",
+    "SumOverSpace",
     "initialise",
     "kaiming",
     "normal",
+    "require_labels",
     "require_positive",
+    "spectrally_normalise",
     "uniform",
+    "xavier",
 ]
 
 Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
@@ -78,6 +84,24 @@ class Critic(nn.Module):
         return self.head(self.features(x)).squeeze(1)
 
 
+class SumOverSpace(nn.Module):
+    """(N, C, H, W) to (N, C), by a sum where an average would do up to a scale."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((2, 3))
+
+
+class Scale(nn.Module):
+    """x to γ x, with one learned γ that starts at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gamma * x
+
+
 def normal(std: float) -> Rule:
     """Return the rule of DCGAN: weights from N(0, std²), biases zero."""
 
@@ -96,6 +120,13 @@ def kaiming(layer: Layer, generator: torch.Generator | None) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def xavier(layer: Layer, generator: torch.Generator | None) -> None:
+    """Draw weights from U(-b, b), b² = 6 / (fan-in + fan-out), biases zero (Glorot and Bengio 2010)."""
+    nn.init.xavier_uniform_(layer.weight, generator=generator)
+    if getattr(layer, "bias", None) is not None:
+        nn.init.zeros_(layer.bias)
+
+
 def uniform(layer: Layer, generator: torch.Generator | None) -> None:
     """Draw weights and biases from U(-1/√fan-in, 1/√fan-in), which is PyTorch's own default."""
     bound = 1 / sqrt(layer.weight[0].numel())
@@ -103,22 +134,52 @@ def uniform(layer: Layer, generator: torch.Generator | None) -> None:
         nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
-def initialise(module: nn.Module, rule: Rule, generator: torch.Generator | None = None) -> None:
+def initialise(
+    module: nn.Module,
+    rule: Rule,
+    generator: torch.Generator | None = None,
+    *,
+    also: type[nn.Module] | tuple[()] = (),
+) -> None:
     """Draw all weights of a network anew, in the order of its layers.
 
     Args:
-        module: the network; its batch normalizations, which hold nothing random, are left as they are.
-        rule: `normal(std)`, `kaiming` or `uniform`.
+        module: the network; its batch normalizations and scales, which hold nothing random, are left as they
+            are.
+        rule: `normal(std)`, `kaiming`, `xavier` or `uniform`.
         generator: where the random numbers come from; None = torch's global generator.
+        also: a further kind of layer that the rule covers, such as nn.Embedding.
 
     Raises:
         TypeError: if a layer has parameters that no rule covers.
     """
     for name, layer in module.named_modules():
-        if isinstance(layer, Layer):
+        if isinstance(layer, (Layer, also)):
             rule(layer, generator)
-        elif list(layer.parameters(recurse=False)) and not isinstance(layer, nn.BatchNorm2d):
+        elif list(layer.parameters(recurse=False)) and not isinstance(layer, nn.BatchNorm2d | Scale):
             raise TypeError(f"no rule initialises layer {name!r}, a {type(layer).__name__}")
+
+
+def spectrally_normalise(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Divide the weight of every layer, but not of embeddings, by its kernel's norm (torch's).
+
+    Args:
+        module: the network, its weights already drawn.
+        generator: source of the power iterations' start vectors; None = torch's global one.
+    """
+    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):  # torch draws the start vectors from its global generator
+        torch.default_generator.manual_seed(seed)
+        for layer in list(module.modules()):
+            if isinstance(layer, Layer):
+                spectral_norm(layer, eps=1e-6)
+
+
+def require_labels(y: Tensor | None, who: str) -> Tensor:
+    """Return the labels, or raise ValueError where a conditional network got none."""
+    if y is None:
+        raise ValueError(f"{who} is conditional: it needs labels y (N,)")
+    return y
 
 
 def require_positive(**values: int) -> None:

@@ -19,7 +19,7 @@ family of maps.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import torch
 from torch import nn
@@ -109,11 +109,14 @@ class DCGANCritic(Critic):
         size: height and width of the images, a key of `LAYOUTS`.
         channels: of the images.
         width: channels at full resolution; None = the layout's.
+        bias: False = no biases anywhere, a homogeneous network; the weights are drawn as with biases.
+        bias_std: standard deviation of the initial biases; the papers' are zero.
         activation: a name from `blocks.ACTIVATIONS`.
         generator: source of the initial weights; None = torch's global one.
 
     Raises:
-        ValueError: if there is no such size or activation, or another number is not a positive integer.
+        ValueError: if there is no such size or activation, another number is not a positive integer, or
+            bias_std is negative, not finite or has no biases to set.
     """
 
     def __init__(
@@ -122,19 +125,27 @@ class DCGANCritic(Critic):
         channels: int = 3,
         *,
         width: int | None = None,
+        bias: bool = True,
+        bias_std: float = 0.0,
         activation: str = "leaky_relu",
         generator: torch.Generator | None = None,
     ) -> None:
         layout = pick("DCGAN image size", size, LAYOUTS)
         width = layout.width if width is None else width
         require_positive(channels=channels, width=width)
+        if not 0 <= bias_std < inf or (bias_std and not bias):
+            raise ValueError(f"bias_std={bias_std!r} must be 0 or more, and 0 without biases")
         wide, small = width * 2**layout.stages, size // 2**layout.stages
         convolutions = [
-            *_stages([2] * layout.stages, channels, width),
-            nn.Conv2d(wide, wide, 3, padding=1),
+            *_stages([2] * layout.stages, channels, width, bias=bias),
+            nn.Conv2d(wide, wide, 3, padding=1, bias=bias),
         ]
-        super().__init__(_activated(convolutions, activation), _head(wide * small**2))
+        super().__init__(_activated(convolutions, activation), _head(wide * small**2, bias=bias))
         initialise(self, _rule(width), generator)
+        if bias_std:
+            for layer in (*self.features, *self.head):
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    nn.init.normal_(layer.bias, std=bias_std, generator=generator)
 
 
 class StageCritic(Critic):
@@ -185,14 +196,14 @@ class StageCritic(Critic):
         initialise(self, _rule(width), generator)
 
 
-def _stages(counts: list[int], channels: int, width: int) -> Iterator[nn.Conv2d]:
+def _stages(counts: list[int], channels: int, width: int, *, bias: bool = True) -> Iterator[nn.Conv2d]:
     """Yield the convolutions of all stages, `counts[s]` of stage s, the last of each halving the image."""
     for stage, count in enumerate(counts):
         wide = width * 2**stage
         for _ in range(count - 1):
-            yield nn.Conv2d(channels, wide, 3, padding=1)
+            yield nn.Conv2d(channels, wide, 3, padding=1, bias=bias)
             channels = wide
-        yield nn.Conv2d(channels, 2 * wide, 4, stride=2, padding=1)
+        yield nn.Conv2d(channels, 2 * wide, 4, stride=2, padding=1, bias=bias)
         channels = 2 * wide
 
 
@@ -203,8 +214,8 @@ def _activated(convolutions: Iterable[nn.Conv2d], activation: str) -> nn.Sequent
     )
 
 
-def _head(n_features: int) -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Linear(n_features, 1))
+def _head(n_features: int, *, bias: bool = True) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(n_features, 1, bias=bias))
 
 
 def _rule(width: int) -> Rule:
