@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,21 +75,30 @@ class Protocol:
         if not isinstance(self.references, Mapping) or not self.references:
             raise ValueError(f"references={self.references!r} must be a mapping such as {{FID: {{}}}}")
         for column, options in self.references.items():
+            if not isinstance(options, Mapping):
+                raise ValueError(f"{column}: {options!r} must be a mapping such as {{split: test}}")
             n = options.get("n_samples", self.n_samples)
             if type(n) is not int or not 2 <= n <= self.n_samples:
                 raise ValueError(f"{column}: n_samples={n!r} must be an integer from 2 to {self.n_samples}")
+        for name in ("average", "training_mode", "published_weights"):
+            if type(value := getattr(self, name)) is not bool:
+                raise ValueError(f"{name}={value!r} must be True or False")
 
 
 def require(protocol: Protocol) -> None:
     """Refuse a protocol that cannot be followed here, before the training that it would judge.
 
     Raises:
-        FileNotFoundError: the Inception weights are missing; says where to put which.
+        FileNotFoundError: the Inception weights are missing; says where to put which, and how to go without.
         ModuleNotFoundError: pytorch-fid or torch-fidelity is missing.
         ValueError: the weights are not the published ones.
     """
-    if protocol.metrics == "inception":
+    if protocol.metrics != "inception":
+        return
+    try:
         require_weights(verify=protocol.published_weights)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} Or train without judging: metrics none.") from None
 
 
 def judge(run: Run, protocol: Protocol) -> dict[str, float]:
@@ -109,7 +119,7 @@ def judge(run: Run, protocol: Protocol) -> dict[str, float]:
     if protocol.metrics == "none":
         return {}
     real = {column: _real(run, options) for column, options in protocol.references.items()}
-    feature_map = _feature_map(protocol, run, next(iter(real.values())))
+    feature_map = _feature_map(protocol, run)
     fake = extract(feature_map, _samples(run, protocol))
     found: dict[str, float] = {}
     for column, images in real.items():
@@ -131,8 +141,7 @@ def keep(run: Run, folder: Path, protocol: Protocol, found: Mapping[str, float])
     Returns:
         The file.
     """
-    about = {name: getattr(protocol, name) for name in ("metrics", "n_samples", "average", "training_mode")}
-    content = {"scores": dict(found), "protocol": about, "settings": run.experiment.settings()}
+    content = {"scores": dict(found), "protocol": asdict(protocol), "settings": run.experiment.settings()}
     write(scores_file(folder), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     return scores_file(folder)
 
@@ -143,23 +152,38 @@ def scores_file(folder: Path) -> Path:
 
 
 def _real(run: Run, options: Mapping[str, Any]) -> Images:
-    chosen = {name: value for name, value in options.items() if name != "n_samples"}
-    images = data.load(run.experiment.dataset, **{**run.experiment.dataset_options, **chosen})
+    images = data.load(run.experiment.dataset, **{**run.experiment.dataset_options, **_chosen(options)})
     if not isinstance(images, Images):
         raise ValueError(f"data set {run.experiment.dataset!r} holds no images: there is nothing to judge")
     return images
+
+
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "n_samples"}
 
 
 def _pixels(images: Images) -> Tensor:
     return images.pixels if images.white == 255 else images.images
 
 
-def _feature_map(protocol: Protocol, run: Run, real: Images) -> FeatureMap:
+def _feature_map(protocol: Protocol, run: Run) -> FeatureMap:
     if protocol.metrics == "inception":
-        return Inception(run.device, verify=protocol.published_weights)
-    if real.labels is None:
-        raise ValueError(f"{real.name} has no labels to train a classifier with: choose other metrics")
-    return train_classifier(_pixels(real), real.labels)
+        return _inception(str(run.device), protocol.published_weights)
+    options = run.experiment.dataset_options | _chosen(next(iter(protocol.references.values())))
+    return _classifier(run.experiment.dataset, json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=1)  # many runs in a row are judged by one map
+def _inception(device: str, published: bool) -> FeatureMap:
+    return Inception(device, verify=published)
+
+
+@lru_cache(maxsize=1)
+def _classifier(name: str, options: str) -> FeatureMap:
+    images = data.load(name, **json.loads(options))
+    if images.labels is None:
+        raise ValueError(f"{images.name} has no labels to train a classifier with: choose other metrics")
+    return train_classifier(_pixels(images), images.labels)
 
 
 def _reference(images: Images, feature_map: FeatureMap) -> Reference:
