@@ -15,10 +15,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch._C._profiler import _EventType
-from torch.profiler import ProfilerActivity, profile
 
 from gncompanion.constraints import Constraint, build
+from gncompanion.live_memory import LiveMemory
 from gncompanion.models import build as build_networks
 
 METHODS: dict[str, Constraint] = {
@@ -62,19 +61,9 @@ def peak_bytes(step: Step, critic: nn.Module, constraint: Constraint, x: Tensor)
         before = torch.cuda.memory_allocated()
         step(critic, constraint, x)
         return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with LiveMemory() as memory:
         step(critic, constraint, x)
-    pending, allocations = list(profiler.profiler.kineto_results.experimental_event_tree()), []
-    while pending:
-        event = pending.pop()
-        pending += event.children
-        if event.tag == _EventType.Allocation:
-            allocations.append((event.start_time_ns, event.extra_fields.alloc_size))
-    held = peak = 0
-    for _, size in sorted(allocations, key=lambda allocation: allocation[0]):
-        held += size
-        peak = max(peak, held)
-    return peak
+    return memory.peak
 
 
 def main() -> None:

