@@ -27,7 +27,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
             failure = click.ClickException(str(error))
             failure.exit_code = 2
             raise failure from None
@@ -102,11 +102,14 @@ def train(
 ) -> None:
     """Train the experiments of a row, or go on with them; a signal ends at a checkpoint.
 
+    What the row's metrics need must be here; -p metrics none trains without.
+
     On several GPUs: torchrun --standalone --nproc_per_node=4 --no-python gncompanion train -f FILE
     """
     from gncompanion.distributed import joined
     from gncompanion.experiment import Stopped
     from gncompanion.long_runs import LongRun
+    from gncompanion.training import NonFiniteLoss
 
     if not files:
         raise ValueError("nothing to train: name a row with -f")
@@ -121,6 +124,10 @@ def train(
                 except Stopped as stopped:
                     click.echo(stopped, err=True)
                     raise SystemExit(128 + (watch.signal or signal.SIGTERM)) from None
+                except NonFiniteLoss as broken:
+                    raise click.ClickException(str(broken)) from None
+            if watch.signal:  # it came with the last step
+                raise SystemExit(128 + watch.signal)
 
 
 @app.command()
@@ -142,9 +149,10 @@ def evaluate(
     """
     from gncompanion import evaluation
 
+    if runs and (files or seeds or methods):
+        raise ValueError("name runs' folders or a row, not both; --seed and --method choose from a row")
     planned = _runs(runs, parameters) if runs else _runs_of_rows(files, parameters, seeds, methods)
-    for folder, experiment, protocol in planned:
-        evaluation.require(protocol)
+    for folder, experiment, _ in planned:
         if not experiment.is_finished(folder):
             raise ValueError(f"{folder} holds no finished run: gncompanion train goes on with it")
     for folder, experiment, protocol in planned:
@@ -157,14 +165,15 @@ def evaluate(
 def _runs(
     folders: Sequence[Path], parameters: Sequence[tuple[str, str]]
 ) -> list[tuple[Path, "Experiment", "Protocol"]]:
-    from gncompanion.evaluation import Protocol
+    from gncompanion.evaluation import Protocol, require
     from gncompanion.experiment import Experiment
     from gncompanion.names import require_known
 
     values = {name: running.parse_value(value) for name, value in parameters}
     for name in values:
         require_known("unknown setting of a protocol", name, tuple(Protocol.__dataclass_fields__))
-    return [(folder, Experiment.of(folder), Protocol(**values)) for folder in folders]
+    require(protocol := Protocol(**values))
+    return [(folder, Experiment.of(folder), protocol) for folder in folders]
 
 
 def _runs_of_rows(
@@ -189,7 +198,7 @@ def _experiments(
     files: Sequence[Path], parameters: Sequence[tuple[str, str]], seeds: Sequence[int], methods: Sequence[str]
 ) -> Iterator[tuple[str, "Experiment", "Row"]]:
     """Make the experiments of all rows, each with a name to print; refuses whatever does not exist."""
-    from gncompanion import rows
+    from gncompanion import evaluation, rows
     from gncompanion.names import require_known
 
     values = {name: running.parse_value(value) for name, value in parameters}
@@ -199,6 +208,7 @@ def _experiments(
             require_known(f"{file} has no seed", seed, row.seeds)
         for method in methods:
             require_known(f"{file} has no method", method, row.methods)
+        evaluation.require(row.protocol)
         for (method, seed), experiment in row.experiments().items():
             if (not seeds or seed in seeds) and (not methods or method in methods):
                 yield f"{file.stem}, {method}, seed {seed}", experiment, row

@@ -3,12 +3,15 @@
     with LongRun(folder) as watch:
         experiment.run(folder, watch=watch)      SIGTERM, SIGINT → Stopped, after the step in progress
 
-The rows lie in `<folder>/tensorboard`; a resumed run goes on in the same curves.
+The rows lie in `<folder>/tensorboard`; a resumed run goes on in the same curves. Before the first step there
+is nothing to save, and a signal ends the process at once.
 """
 
 from __future__ import annotations
 
 import signal
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,10 +37,14 @@ class LongRun(Watch):
     def __init__(self, folder: Path, *, quiet: bool = False) -> None:
         self.folder, self.quiet = folder, quiet
         self.signal: int | None = None
+        self._under_way = False
         self._writer: Any = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> LongRun:
+        if not self.quiet and find_spec("tensorboard") is None:
+            warnings.warn("no log for TensorBoard: pip install 'gncompanion[scale]'", stacklevel=2)
+            self.quiet = True
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
@@ -58,9 +65,13 @@ class LongRun(Watch):
         for name, value in row.items():
             if name != "step":
                 self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # before the checkpoint that a resumed run goes on from
 
     def stopping(self) -> bool:
+        self._under_way = True
         return self.signal is not None
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = number
+        if not self._under_way:  # perhaps it waits for another process that trains the same run
+            raise SystemExit(128 + number)

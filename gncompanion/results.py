@@ -2,7 +2,7 @@
 
     printed in the row's file      measured = mean ± standard deviation over the seeds whose runs were judged
 
-A run belongs to a row if all its settings do; "not yet run" is what nobody has judged.
+A run belongs to a row if all its settings do, and how it was judged; "not yet run" is what nobody has judged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from gncompanion import paths
 from gncompanion.evaluation import scores_file
-from gncompanion.experiment import Experiment, plain
+from gncompanion.experiment import FORMAT, plain
 from gncompanion.rows import Row, read
 
 __all__ = ["Entry", "entries", "markdown", "row_files", "spread"]
@@ -95,20 +95,19 @@ def _judged() -> list[Path]:
 
 def _measured(row: Row, method: str, judged: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
+    protocol = plain(asdict(row.protocol))
+    same_protocol = [run for run in judged if run["protocol"] == protocol]
     for seed in row.seeds:
-        wanted = _settings(row, method, seed)
-        for run in judged:
-            if all(run["settings"].get(name) == value for name, value in wanted.items()):
-                for column, value in run["scores"].items():
-                    found.setdefault(column, []).append(value)
+        wanted = _settings(row, method, seed).items()
+        run = next((run for run in same_protocol if wanted <= run["settings"].items()), {"scores": {}})
+        for column, value in run["scores"].items():
+            found.setdefault(column, []).append(value)
     return found
 
 
 def _settings(row: Row, method: str, seed: int) -> dict[str, Any]:
     """What an experiment's settings would say, without its data, which need not be here."""
-    fields = Experiment.__dataclass_fields__
-    defaults = {name: fields[name].default for name in ("constraint", "loss")}
-    options = {"constraint_options": {}, **defaults, **row.methods[method]}
     names = ("dataset", "dataset_options", "network", "network_options")
-    common = {name: getattr(row, name) for name in names}
-    return plain({**common, **options, "schedule": asdict(row.schedule), "seed": seed})
+    settings = {"constraint_options": {}, **row.methods[method], "seed": seed, "format": FORMAT}
+    settings |= {name: getattr(row, name) for name in names}
+    return plain({**settings, "schedule": asdict(row.schedule)})

@@ -32,7 +32,7 @@ class Row:
     """The settings of one row.
 
     Args:
-        methods: by its printed name, each method's constraint, constraint_options and loss.
+        methods: by its printed name, each method's constraint and loss, and constraint_options if need be.
         seeds: one experiment each.
         dataset: as in `Experiment`.
         dataset_options: as in `Experiment`.
@@ -64,13 +64,20 @@ class Row:
 
     def __post_init__(self) -> None:
         if not isinstance(self.methods, Mapping) or not self.methods:
-            raise ValueError(f"methods={self.methods!r} must be a mapping such as {{GN: {{constraint: gn}}}}")
+            example = "{GN: {constraint: gn, loss: hinge}}"
+            raise ValueError(f"methods={self.methods!r} must be a mapping such as {example}")
         for name, settings in self.methods.items():
+            if not isinstance(settings, Mapping) or not {"constraint", "loss"} <= settings.keys():
+                raise ValueError(f"method {name!r} needs a constraint and a loss, not {settings!r}")
             for setting in settings:
                 require_known(f"method {name!r} has no setting", setting, METHOD)
-        seeds = self.seeds
-        if isinstance(seeds, str) or not seeds or len(set(seeds)) < len(seeds):
-            raise ValueError(f"seeds={seeds!r} must be a list of different integers from 0 on")
+        if not _are_seeds(self.seeds):
+            raise ValueError(f"seeds={self.seeds!r} must be a list of different integers from 0 on")
+        printed = self.printed
+        if not isinstance(printed, Mapping) or not all(isinstance(value, str) for value in printed.values()):
+            raise ValueError(f"printed={printed!r} must be a mapping of columns to text")
+        if self.protocol.average and self.schedule.ema_decay is None:
+            raise ValueError("average=True judges averaged weights, of which ema_decay=None makes none")
 
     def experiments(self) -> dict[tuple[str, int], Experiment]:
         """Make the experiments, by method and seed.
@@ -90,8 +97,14 @@ class Row:
         }
 
 
+def _are_seeds(value: Any) -> bool:
+    if not isinstance(value, Sequence) or not all(type(seed) is int and seed >= 0 for seed in value):
+        return False
+    return 0 < len(value) == len(set(value))
+
+
 def row(parameters: Mapping[str, Any]) -> Row:
-    """Make a row of flat settings, those of its schedule among them.
+    """Make a row of flat settings, those of its schedule and of its protocol among them.
 
     Args:
         parameters: by name.
@@ -100,7 +113,7 @@ def row(parameters: Mapping[str, Any]) -> Row:
         The row.
 
     Raises:
-        ValueError: for a name that neither `Row` nor `Schedule` knows, a missing one, or a bad value.
+        ValueError: for an unknown name, a missing one, or a bad value.
     """
     own = tuple(f.name for f in fields(Row) if f.name not in ("schedule", "protocol"))
     for name in parameters:
@@ -129,10 +142,12 @@ def read(file: str | Path, parameters: Mapping[str, Any] | None = None) -> Row:
         ValueError: it is not a mapping, or `row` refuses it; names the file.
     """
     file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {file}")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML: {error}") from None
+        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"{file} must hold a mapping of names to values")
     try:

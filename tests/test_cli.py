@@ -74,3 +74,58 @@ def test_claims_as_text_and_as_the_readmes_table(figures_folder: Path) -> None:
         "| [04](notebooks/04_theorem5.ipynb) | It is so. | 001 | holds |"
         in invoke("claims", "--markdown").output
     )
+
+
+class TestRows:
+    """train, evaluate and table: bad input is one line and exit code 2, and nothing is trained."""
+
+    @pytest.fixture(autouse=True)
+    def row(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GNCOMPANION_RUNS", "runs")
+        monkeypatch.chdir(tmp_path)
+        methods = "methods: {GN: {constraint: gn, loss: bce}}"
+        Path("row.yml").write_text(f"{methods}\nseeds: [0]\nsteps: 1\nmetrics: none\n")
+        Path("bad.yml").write_text("methods: [")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ("train", "nothing to train: name a row with -f"),
+            ("train -f rwo.yml", "no file rwo.yml"),
+            ("train -f .", "no file ."),
+            ("train -f bad.yml", "bad.yml is not YAML: "),
+            ("train -f row.yml -p stepz 3", "row.yml: unknown setting of a row 'stepz', did you mean"),
+            ("train -f row.yml -p steps 0", "row.yml: steps=0 must be a positive integer"),
+            ("train -f row.yml -p network dcgn", "unknown network 'dcgn', did you mean 'dcgan'?"),
+            ("train -f row.yml -p dataset cifar10", "CIFAR10 is not in "),
+            ("train -f row.yml --seed 7", "row.yml has no seed 7 (valid: 0)"),
+            ("train -f row.yml --method GM", "row.yml has no method 'GM' (valid: GN)"),
+            ("evaluate", "nothing to judge: name runs' folders, or a row with -f"),
+            ("evaluate run -p metrics none", "no run in run: there is no settings.json"),
+            ("evaluate run -p metric none", "unknown setting of a protocol 'metric', did you mean"),
+            ("evaluate run -f row.yml", "name runs' folders or a row, not both"),
+            ("evaluate run --seed 0", "name runs' folders or a row, not both"),
+            ("table -f rwo.yml", "no file rwo.yml"),
+        ],
+    )
+    def test_bad_input_is_one_line_and_exit_code_2(self, arguments: str, message: str) -> None:
+        result = invoke(*arguments.split())
+        assert result.exit_code == 2, result.output
+        (line,) = result.output.splitlines()
+        assert line.startswith(f"Error: {message}")
+        assert not list(Path().glob("runs/*/step-*"))
+
+    def test_what_is_not_finished_is_not_judged(self) -> None:
+        output = invoke("evaluate", "-f", "row.yml").output
+        assert output.endswith("holds no finished run: gncompanion train goes on with it\n")
+
+    def test_a_training_that_breaks_down_says_where_in_one_line(self) -> None:
+        result = invoke("train", "-f", "row.yml", "-p", "lr_critic", "1e30", "-p", "steps", "9")
+        assert result.exit_code == 1
+        assert result.output.splitlines()[-1].startswith("Error: step ")
+
+    def test_trained_judged_and_tabulated(self) -> None:
+        for command in ("train", "evaluate", "table"):
+            result = invoke(command, "-f", "row.yml")
+            assert result.exit_code == 0, result.output
+        assert result.output.splitlines()[-1] == "| row | GN | any | – | not yet run |"
