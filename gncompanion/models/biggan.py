@@ -6,7 +6,8 @@
 g_y, b_y and e_y are one learned vector a class. The generator's layers are spectrally normalised, but not
 its batch normalizations and embeddings; the critic, built of the residual critic's blocks, has no
 normalization: gradient normalization replaces it. Weights, embeddings too, start from Xavier's uniform law,
-biases from zero. For given labels the critic is piecewise linear in x.
+biases from zero. For given labels the critic is piecewise linear in x. With `n_classes=None` all samples are
+of one class, whatever their labels: the unconditional twin, ours.
 
 `attention` puts SA-GAN's block where the official 128 x 128 networks have it: before the generator's last
 block, and after the critic's first, both at half the size. At 32 x 32 that is ours, as is the form for
@@ -48,7 +49,7 @@ class BigGANGenerator(Generator):
     """The conditional generator; images lie in [-1, 1].
 
     Args:
-        n_classes: number of classes.
+        n_classes: number of classes; None = unconditional.
         size: height and width of the images, a key of `LAYOUTS`.
         channels: of the images.
         width: channels a unit of the layout; None = the layout's.
@@ -63,7 +64,7 @@ class BigGANGenerator(Generator):
 
     def __init__(
         self,
-        n_classes: int,
+        n_classes: int | None,
         size: int = 32,
         *,
         channels: int = 3,
@@ -74,14 +75,14 @@ class BigGANGenerator(Generator):
     ) -> None:
         layout = pick("BigGAN image size", size, LAYOUTS)
         width = layout.width if width is None else width
-        require_positive(n_classes=n_classes, channels=channels, width=width, z_dim=z_dim)
+        require_positive(n_classes=_one_or(n_classes), channels=channels, width=width, z_dim=z_dim)
         first, *rest = (units * width for units in layout.generator)
         small = size // 2 ** len(rest)
         layers = nn.Sequential(nn.Linear(z_dim, first * small**2), nn.Unflatten(1, (first, small, small)))
         for i, wide in enumerate(rest, 1):
             if attention and i == len(rest):
                 layers.append(SelfAttention(first))
-            layers.append(ConditionalBlock(first, wide, n_classes))
+            layers.append(ConditionalBlock(first, wide, _one_or(n_classes)))
             first = wide
         layers.extend([nn.BatchNorm2d(first), nn.ReLU(), nn.Conv2d(first, channels, 3, padding=1), nn.Tanh()])
         super().__init__(z_dim, layers)
@@ -91,7 +92,7 @@ class BigGANGenerator(Generator):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return one sample (N, *shape) of class `y` (N,) a row of `z` (N, z_dim)."""
-        y, x = require_labels(y, "this generator"), z
+        y, x = _labels(z, y, self.n_classes, "this generator"), z
         for layer in self.layers:
             x = layer(x, y) if isinstance(layer, ConditionalBlock) else layer(x)
         return x
@@ -101,7 +102,7 @@ class BigGANCritic(Critic):
     """The projection critic.
 
     Args:
-        n_classes: number of classes.
+        n_classes: number of classes; None = unconditional.
         size: height and width of the images, a key of `LAYOUTS`.
         channels: of the images.
         width: channels a unit of the layout; None = the layout's.
@@ -116,7 +117,7 @@ class BigGANCritic(Critic):
 
     def __init__(
         self,
-        n_classes: int,
+        n_classes: int | None,
         size: int = 32,
         *,
         channels: int = 3,
@@ -127,7 +128,7 @@ class BigGANCritic(Critic):
     ) -> None:
         layout = pick("BigGAN image size", size, LAYOUTS)
         width = layout.width if width is None else width
-        require_positive(n_classes=n_classes, channels=channels, width=width)
+        require_positive(n_classes=_one_or(n_classes), channels=channels, width=width)
         make_activation = pick("activation", activation, ACTIVATIONS)
         features = nn.Sequential()
         for i, units in enumerate(layout.critic):
@@ -137,13 +138,13 @@ class BigGANCritic(Critic):
                 features.append(SelfAttention(wide))
             channels = wide
         super().__init__(features, nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(channels, 1)))
-        self.embed = nn.Embedding(n_classes, channels)
+        self.embed = nn.Embedding(_one_or(n_classes), channels)
         self.n_classes = n_classes
         initialise(self, xavier, generator, also=nn.Embedding)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return one score (N,) a sample of `x` (N, *shape), given its class `y` (N,)."""
-        y = require_labels(y, "this critic")
+        y = _labels(x, y, self.n_classes, "this critic")
         h = self.head[:-1](self.features(x))
         return self.head[-1](h).squeeze(1) + (self.embed(y) * h).sum(1)
 
@@ -183,3 +184,14 @@ class ConditionalBlock(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         h = self.first(self.first_norm(x, y))
         return self.second(self.second_norm(h, y)) + self.shortcut(x)
+
+
+def _one_or(n_classes: int | None) -> int:
+    return 1 if n_classes is None else n_classes
+
+
+def _labels(x: Tensor, y: Tensor | None, n_classes: int | None, who: str) -> Tensor:
+    """Return the labels (N,) of x (N, ...), all 0 where there are no classes."""
+    if n_classes is None:
+        return torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    return require_labels(y, who)
