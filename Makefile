@@ -16,7 +16,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 figures: $(READY)  ## run every notebook and gather its figures and claims in figures/
-	$(BIN)/gncompanion reproduce
+	$(BIN)/gncompanion reproduce --jobs 2
 
 test: $(READY)  ## style, tests and notebooks
 	$(BIN)/ruff check
