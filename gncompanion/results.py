@@ -61,7 +61,8 @@ def entries(files: Sequence[Path]) -> list[Entry]:
     Raises:
         ValueError: a file is no row.
     """
-    judged = [json.loads(scores_file(f.parent).read_text(encoding="utf-8")) for f in _judged()]
+    files_of_scores = sorted(paths.runs().glob(str(scores_file(Path("*")))))
+    judged = [json.loads(file.read_text(encoding="utf-8")) for file in files_of_scores]
     rows = [(file.stem, read(file)) for file in files]
     return [
         Entry(name, method, row.printed, _measured(row, method, judged), row.source)
@@ -87,10 +88,6 @@ def markdown(found: Sequence[Entry]) -> str:
             cells = (entry.printed.get(column, "–"), spread(entry.measured.get(column, ())))
             lines.append(f"| {entry.row} | {entry.method} | {column} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _judged() -> list[Path]:
-    return sorted(paths.runs().glob("*/scores.json"))
 
 
 def _measured(row: Row, method: str, judged: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -35,7 +35,7 @@ from gncompanion.models.blocks import (
     require_positive,
     uniform,
 )
-from gncompanion.models.resnet import CriticBlock
+from gncompanion.models.resnet import critic_blocks
 from gncompanion.names import pick
 
 __all__ = ["LAYOUTS", "AutoGANCritic", "AutoGANGenerator", "Layout", "layers_around", "start"]
@@ -115,13 +115,8 @@ class AutoGANCritic(Critic):
         width = layout.width if width is None else width
         require_positive(channels=channels, width=width)
         make_activation = pick("activation", activation, ACTIVATIONS)
-        features = nn.Sequential()
-        for i in range(4):
-            features.append(
-                CriticBlock(channels, 2 * width, first=i == 0, halve=i < 2, activation=activation)
-            )
-            channels = 2 * width
-        head = nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(channels, 1, bias=False))
+        features = critic_blocks(channels, [2 * width] * 4, halvings=2, activation=activation)
+        head = nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(2 * width, 1, bias=False))
         super().__init__(features, head)
         start(self, generator)
 

@@ -34,7 +34,7 @@ from gncompanion.models.blocks import (
     spectrally_normalise,
     xavier,
 )
-from gncompanion.models.resnet import CriticBlock, Layout
+from gncompanion.models.resnet import Layout, critic_blocks
 from gncompanion.names import pick
 
 __all__ = ["LAYOUTS", "BigGANCritic", "BigGANGenerator", "ConditionalBatchNorm"]
@@ -130,15 +130,12 @@ class BigGANCritic(Critic):
         width = layout.width if width is None else width
         require_positive(n_classes=_one_or(n_classes), channels=channels, width=width)
         make_activation = pick("activation", activation, ACTIVATIONS)
-        features = nn.Sequential()
-        for i, units in enumerate(layout.critic):
-            wide, halve = units * width, i < layout.halvings
-            features.append(CriticBlock(channels, wide, first=i == 0, halve=halve, activation=activation))
-            if attention and i == 0:
-                features.append(SelfAttention(wide))
-            channels = wide
-        super().__init__(features, nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(channels, 1)))
-        self.embed = nn.Embedding(_one_or(n_classes), channels)
+        wide = [units * width for units in layout.critic]
+        features = critic_blocks(channels, wide, halvings=layout.halvings, activation=activation)
+        if attention:
+            features.insert(1, SelfAttention(wide[0]))
+        super().__init__(features, nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(wide[-1], 1)))
+        self.embed = nn.Embedding(_one_or(n_classes), wide[-1])
         self.n_classes = n_classes
         initialise(self, xavier, generator, also=nn.Embedding)
 

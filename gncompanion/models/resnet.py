@@ -14,7 +14,9 @@ Source: Miyato et al. 2018; Wu et al. 2021, widths and initialisation from its o
 (models/resnet.py). The layout for scikit-learn's 8 x 8 digits is ours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +31,7 @@ from gncompanion.models.blocks import (
 )
 from gncompanion.names import pick
 
-__all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator"]
+__all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator", "critic_blocks"]
 
 
 @dataclass(frozen=True)
@@ -122,17 +124,30 @@ class ResNetCritic(Critic):
         width = layout.width if width is None else width
         require_positive(channels=channels, width=width)
         make_activation = pick("activation", activation, ACTIVATIONS)
-        features = nn.Sequential()
-        for i, units in enumerate(layout.critic):
-            block = CriticBlock(
-                channels, units * width, first=i == 0, halve=i < layout.halvings, activation=activation
-            )
-            features.append(block)
-            channels = units * width
+        wide = [units * width for units in layout.critic]
+        features = critic_blocks(channels, wide, halvings=layout.halvings, activation=activation)
         small = size // 2**layout.halvings
-        head = nn.Sequential(make_activation(), nn.AvgPool2d(small), nn.Flatten(), nn.Linear(channels, 1))
+        head = nn.Sequential(make_activation(), nn.AvgPool2d(small), nn.Flatten(), nn.Linear(wide[-1], 1))
         super().__init__(features, head)
         initialise(self, kaiming, generator)
+
+
+def critic_blocks(channels: int, wide: Sequence[int], *, halvings: int, activation: str) -> nn.Sequential:
+    """Build the hidden layers of a residual critic.
+
+    Args:
+        channels: of the images.
+        wide: channels after each block.
+        halvings: how many blocks, the first ones, halve the image.
+        activation: a name from `blocks.ACTIVATIONS`.
+
+    Returns:
+        The blocks, in order.
+    """
+    sides = enumerate(pairwise((channels, *wide)))
+    return nn.Sequential(
+        *(CriticBlock(*c, first=i == 0, halve=i < halvings, activation=activation) for i, c in sides)
+    )
 
 
 class GeneratorBlock(nn.Module):
