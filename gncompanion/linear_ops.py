@@ -23,7 +23,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["RULES", "Call", "CoupledSamples", "Replay", "SideDoor", "Unsupported", "is_side_door", "scaled"]
+__all__ = [
+    "RULES",
+    "Call",
+    "CoupledSamples",
+    "Replay",
+    "SideDoor",
+    "Unsupported",
+    "is_side_door",
+    "overwrites",
+    "scaled",
+]
 
 Replay = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -61,6 +71,17 @@ class Call:
 def scaled(a: Tensor, constant: Tensor | float, like: Tensor) -> Tensor:
     """a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like` (N, ...)."""
     return a.to(like.dtype).view(-1, *[1] * (like.dim() - 1)) * constant
+
+
+def _overwriting(replay: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Marks a replay that writes its result over u; fresh memory costs a CPU ten times the arithmetic."""
+    replay.overwrites = True
+    return replay
+
+
+def overwrites(replay: Callable[..., Any]) -> bool:
+    """Tell whether a replay writes over its first argument u, in memory that must then be u's alone."""
+    return getattr(replay, "overwrites", False)
 
 
 def _column(channels: Tensor, like: Tensor) -> Tensor:
@@ -284,16 +305,36 @@ def _is_on(h: Tensor) -> Tensor:
     return (h.detach() > 0).view(torch.int8)
 
 
+def _pieces(u: Tensor, on: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+    """Both in pieces that stay in a CPU's cache, where `on` is turned into floats; on a GPU nothing is."""
+    if u.is_cuda:
+        return [(u, on)]
+    samples = max(1, CACHED // max(1, u[0].numel()))
+    return zip(u.split(samples), on.split(samples), strict=True)
+
+
+@_overwriting
+def _relu_gate(a: Tensor, u: Tensor, on: Tensor) -> Tensor:
+    for piece, passes in _pieces(u, on):
+        piece.mul_(passes)
+    return u
+
+
+@_overwriting
+def _leaky_relu_gate(a: Tensor, u: Tensor, on: Tensor, slope: float) -> Tensor:
+    for piece, passes in _pieces(u, on):  # `torch.where` takes 15 times as long on a CPU
+        torch.ops.aten.leaky_relu_backward.grad_input(piece, passes, slope, False, grad_input=piece)
+    return u
+
+
 def _relu(call: Call) -> Replay:
     h = call.args[0]
-    return (lambda a, u, on: u * on), (h, _is_on(h)), {}
+    return _relu_gate, (h, _is_on(h)), {}
 
 
 def _leaky_relu(call: Call) -> Replay:
     h, slope = call.args[0], call.argument(1, "negative_slope", 0.01)
-    # u where on, else slope·u: `torch.where` takes 15 times as long on a CPU
-    gate = torch.ops.aten.leaky_relu_backward
-    return (lambda a, u, on: gate(u, on, slope, False)), (h, _is_on(h)), {}
+    return _leaky_relu_gate, (h, _is_on(h), slope), {}
 
 
 def _prelu(call: Call) -> Replay:
@@ -341,6 +382,7 @@ def is_side_door(function: Callable[..., Any]) -> bool:
     return function in _SIDE_DOORS or getattr(function, "__self__", None) is torch.Tensor.data
 
 
+CACHED = 2**19  # elements that a CPU's cache holds: twice as many or half as many are as fast
 LINEAR = _spellings("linear")
 _SIDE_DOORS = _spellings("set_", "resize_")
 

@@ -15,7 +15,7 @@ Since u_0 = a·(x + G/a), it is the *plain* weight gradient at the shifted point
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,16 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gncompanion.linear_ops import RULES, Call, CoupledSamples, SideDoor, Unsupported, is_side_door, scaled
+from gncompanion.linear_ops import (
+    RULES,
+    Call,
+    CoupledSamples,
+    SideDoor,
+    Unsupported,
+    is_side_door,
+    overwrites,
+    scaled,
+)
 
 __all__ = ["FrozenGates", "Recorder", "Tape", "start"]
 
@@ -85,6 +94,9 @@ class Tape:
         values: dict[int, Tensor] = {0: u}
         for n, step in enumerate(self.steps):
             args, kwargs = _fill((step.args, step.kwargs), values, saved)
+            if overwrites(step.function):
+                later = (v for slot, v in values.items() if last_use.get(slot, n) > n or slot == self.result)
+                args = (args[0].clone() if _share_memory(args[0], later) else args[0], *args[1:])
             with _as_recorded(step.autocast):
                 outputs = _tuple(step.function(a, *args, **kwargs))
             yield step, outputs
@@ -92,6 +104,10 @@ class Tape:
             for slot in {*step.inputs, *step.outputs}:
                 if last_use.get(slot, -1) <= n and slot != self.result:
                     values.pop(slot, None)
+
+
+def _share_memory(tensor: Any, others: Iterable[Tensor]) -> bool:
+    return any(other.untyped_storage() is tensor.untyped_storage() for other in others)
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

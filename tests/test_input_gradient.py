@@ -220,6 +220,10 @@ def test_every_supported_layer(layer: nn.Module, parallel: bool) -> None:
         lambda h, w: (h * w[0]).view(N, 2, 3).relu_().flatten(1) * w[1],
         lambda h, w: h.detach().abs() + h * (h.detach() > 0) + w[0],
         lambda h, w: F.prelu(h, w[0].abs()),
+        lambda h, w: h.relu() * w[0] + h,
+        lambda h, w: F.leaky_relu(h.view(N, 2, 3), 0.3).flatten(1) * w[0] + h,
+        lambda h, w: torch.cat([piece.relu() for piece in h.split(2, dim=1)], 1) * w[0] - h,
+        lambda h, w: F.relu(-F.leaky_relu(h * w[0], 0.3)),
         lambda h, w: h.narrow(1, 0, 3).clamp(min=-0.1).float().double() * w[0, :3],
     ],
 )
@@ -391,6 +395,14 @@ def test_the_comparison_fails_for_a_broken_primitive(mutation: str, monkeypatch:
     critic, shape = critics()["dcgan on digits"]
     nn.init.normal_(critic.features[0].bias, generator=seeded())
     _mutate(monkeypatch, mutation)
+    assert compare(critic.double(), inputs(shape), FORMULA["gn"]) > 1e-4
+
+
+def test_the_comparison_fails_if_a_gate_writes_over_what_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    critic, shape = critics()["resnet on digits"]
+    monkeypatch.setattr(replay, "_share_memory", lambda tensor, others: False)
     assert compare(critic.double(), inputs(shape), FORMULA["gn"]) > 1e-4
 
 
