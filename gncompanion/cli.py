@@ -136,12 +136,14 @@ def train(
 @_SET
 @_SEED
 @_METHOD
+@click.option("--device", help="Where to open RUNS, such as cpu; by default where they were trained.")
 def evaluate(
     runs: Sequence[Path],
     files: Sequence[Path],
     parameters: Sequence[tuple[str, str]],
     seeds: Sequence[int],
     methods: Sequence[str],
+    device: str | None,
 ) -> None:
     """Judge RUNS, finished runs' folders, or those of a row, and keep the scores beside them.
 
@@ -151,7 +153,9 @@ def evaluate(
 
     if runs and (files or seeds or methods):
         raise ValueError("name runs' folders or a row, not both; --seed and --method choose from a row")
-    planned = _runs(runs, parameters) if runs else _runs_of_rows(files, parameters, seeds, methods)
+    if device and not runs:
+        raise ValueError("--device is for runs' folders; a row is judged where it was trained")
+    planned = _runs(runs, parameters, device) if runs else _runs_of_rows(files, parameters, seeds, methods)
     for folder, experiment, _ in planned:
         if not experiment.is_finished(folder):
             raise ValueError(f"{folder} holds no finished run: gncompanion train goes on with it")
@@ -163,7 +167,7 @@ def evaluate(
 
 
 def _runs(
-    folders: Sequence[Path], parameters: Sequence[tuple[str, str]]
+    folders: Sequence[Path], parameters: Sequence[tuple[str, str]], device: str | None
 ) -> list[tuple[Path, "Experiment", "Protocol"]]:
     from gncompanion.evaluation import Protocol, require
     from gncompanion.experiment import Experiment
@@ -173,7 +177,7 @@ def _runs(
     for name in values:
         require_known("unknown setting of a protocol", name, tuple(Protocol.__dataclass_fields__))
     require(protocol := Protocol(**values))
-    return [(folder, Experiment.of(folder), protocol) for folder in folders]
+    return [(folder, Experiment.of(folder, device=device), protocol) for folder in folders]
 
 
 def _runs_of_rows(

@@ -94,11 +94,12 @@ class Experiment:
         critic_step(players, real, random, None if players.n_classes is None else y)
 
     @classmethod
-    def of(cls, folder: str | Path) -> Experiment:
+    def of(cls, folder: str | Path, *, device: str | None = None) -> Experiment:
         """Read a run's experiment back from its folder.
 
         Args:
             folder: where the run lies.
+            device: where to open the run, if it is finished; None = where it was trained.
 
         Returns:
             The experiment; its `run(folder)` loads, or goes on.
@@ -112,7 +113,7 @@ class Experiment:
             raise FileNotFoundError(f"no run in {folder}: there is no {SETTINGS}")
         settings = json.loads(file.read_text(encoding="utf-8"))
         known = {name: value for name, value in settings.items() if name in cls.__dataclass_fields__}
-        return cls(**known)
+        return cls(**(known if device is None else {**known, "device": device}))
 
     def settings(self) -> dict[str, Any]:
         """Gather everything that the digest covers, as plain values, 1.0 and 1 alike."""
@@ -169,7 +170,11 @@ class Experiment:
         file, settings = folder / SETTINGS, self.settings()
         if not file.exists():
             write(file, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
-        elif differences := _differences(json.loads(file.read_text(encoding="utf-8")), settings):
+            return
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if self.is_finished(folder):  # it can be opened on any device
+            there["device"] = settings["device"]
+        if differences := _differences(there, settings):
             listed = "; ".join(differences)
             raise ValueError(f"{folder} holds a run with other settings: {listed}. Use another folder.")
 

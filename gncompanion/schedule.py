@@ -96,7 +96,7 @@ class Schedule:
         require_known("unknown precision", self.precision, ("float32", "tf32", "bfloat16"))
         for name in ("channels_last", "captured"):
             self._require(name, lambda b: type(b) is bool, "True or False")
-        object.__setattr__(self, "betas", tuple(self.betas))
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))  # Adam refuses (0, 0.9)
 
     def _require(self, name: str, valid: Callable[[Any], bool], what: str) -> None:
         if not valid(value := getattr(self, name)):

@@ -196,8 +196,6 @@ class Training:
         schedule, players = self.schedule, self.players
         self.device = next(players.generator.parameters()).device
         self._share_out(share())
-        if schedule.captured:
-            require_capturable(self.device, processes=self.share.world)
         if schedule.channels_last:
             for module in (players.generator, players.critic):
                 module.to(memory_format=torch.channels_last)  # activations follow the weights
@@ -245,8 +243,13 @@ class Training:
 
         Raises:
             NonFiniteLoss: at the first log row or checkpoint after one, before anything is saved.
+            ValueError: if an iteration is to be captured where that cannot be.
         """
         schedule = self.schedule
+        if self.step >= schedule.steps:
+            return
+        if schedule.captured:
+            require_capturable(self.device, processes=self.share.world)
         hidden = True if self.share.rank else None if progress is None else not progress
         watch = watch or Watch()
         self.players.generator.train()
@@ -372,15 +375,17 @@ class Training:
         """Go back to what `state` returned.
 
         Args:
-            state: a checkpoint's content.
+            state: a checkpoint's content; one of the last step may come from another kind of device.
         """
         for name, module in self._modules().items():
             module.load_state_dict(state["modules"][name])
+        self.log, self.step = list(state["log"]), state["step"]
+        if self.step >= self.schedule.steps:
+            return
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         for name, scheduler in self.schedulers.items():
             scheduler.load_state_dict(state["schedulers"][name])
         self.random.set_state(state["random"].cpu())
         checkpoint.restore_random_states(state["global_random"])
-        self.log, self.step = list(state["log"]), state["step"]
         self._recent = [torch.tensor(values, device=self.device) for values in state.get("recent", [])]

@@ -105,6 +105,7 @@ class TestRows:
             ("evaluate run -p metric none", "unknown setting of a protocol 'metric', did you mean"),
             ("evaluate run -f row.yml", "name runs' folders or a row, not both"),
             ("evaluate run --seed 0", "name runs' folders or a row, not both"),
+            ("evaluate -f row.yml --device cpu", "--device is for runs' folders; a row is judged where it"),
             ("table -f rwo.yml", "no file rwo.yml"),
         ],
     )

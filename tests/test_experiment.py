@@ -244,6 +244,19 @@ class TestFolder:
         assert re.fullmatch(r"digits-dcgan-gn\+cr-7-[0-9a-f]{10}", folder.name)
 
 
+def _as_if_trained_on_a_gpu(folder: Path) -> None:
+    """Give a run what CUDA leaves in its files: a generator's 16 bytes, captured steps, rates in tensors."""
+    settings = json.loads((folder / "settings.json").read_text())
+    settings["device"], settings["schedule"]["captured"] = "cuda", True
+    (folder / "settings.json").write_text(json.dumps(settings))
+    state = checkpoint.newest(folder)
+    state["random"] = torch.zeros(16, dtype=torch.uint8)
+    for optimizer in state["optimizers"].values():
+        for group in optimizer["param_groups"]:
+            group |= {"capturable": True, "lr": torch.tensor(group["lr"])}
+    checkpoint.save(folder, state.pop("step"), state)
+
+
 class TestRunning:
     def test_a_finished_run_is_loaded(self, steps_done: list[int]) -> None:
         experiment = Experiment(**RING)
@@ -256,6 +269,14 @@ class TestRunning:
         assert first.history == second.history
         assert torch.equal(first.sample(5, average=True), second.sample(5, average=True))
         assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing is written again
+
+    def test_it_can_be_opened_from_its_folder(self, tmp_path: Path) -> None:
+        trained = Experiment(**RING).run(tmp_path)
+        assert same(weights(trained), weights(Experiment.of(tmp_path).run(tmp_path)))
+
+    def test_numbers_may_be_integers(self, tmp_path: Path) -> None:
+        ones = {"lr_critic": 1, "lr_generator": 1, "betas": (0, 0.9), "ema_decay": 0}
+        Experiment(**{**RING, "schedule": {**SHORT, **ones}}).run(tmp_path)
 
     def test_a_partial_run_is_resumed(self, steps_done: list[int], tmp_path: Path) -> None:
         settings = {**RING, "schedule": {**SHORT, "steps": 7, "checkpoint_every": 3}}
@@ -321,6 +342,25 @@ class TestRunning:
         ]
         assert steps_done == []
         assert {path: path.read_bytes() for path in files} == files
+
+    def test_a_finished_run_of_another_device_is_opened_here(
+        self, steps_done: list[int], tmp_path: Path
+    ) -> None:
+        trained = Experiment(**RING).run(tmp_path)
+        _as_if_trained_on_a_gpu(tmp_path)
+        steps_done.clear()
+        opened = Experiment.of(tmp_path, device="cpu").run(tmp_path)
+        assert steps_done == []
+        assert same(weights(trained), weights(opened))
+        assert trained.history == opened.history
+        assert opened.device.type == "cpu"
+
+    def test_an_unfinished_run_of_another_device_is_not(self, tmp_path: Path) -> None:
+        Experiment(**RING).run(tmp_path)
+        _as_if_trained_on_a_gpu(tmp_path)
+        (tmp_path / "log.csv").unlink()
+        with pytest.raises(ValueError, match="other settings: device is 'cuda' there, 'cpu' here"):
+            Experiment.of(tmp_path, device="cpu").run(tmp_path)
 
     def test_the_log(self) -> None:
         experiment = Experiment(**{**RING, "schedule": {**SHORT, "steps": 5, "log_every": 2}})

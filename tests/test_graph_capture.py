@@ -63,7 +63,7 @@ def test_waiting_is_noticed() -> None:
 def test_without_a_gpu_it_is_refused() -> None:
     message = "captured=True records CUDA graphs: it needs a GPU, not device 'cpu'"
     with pytest.raises(ValueError, match=message):
-        training(captured=True)
+        training(captured=True).run()
     with pytest.raises(ValueError, match=message):
         Captured(lambda: torch.ones(1), torch.Generator())
 
