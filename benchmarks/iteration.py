@@ -12,6 +12,7 @@ import statistics
 import time
 
 import torch
+from tqdm import tqdm
 
 from gncompanion.constraints import build
 from gncompanion.cost import METHODS, count, iteration
@@ -51,7 +52,7 @@ def main() -> None:
         method: training(method, *settings) for method in {BASE: 0, **dict.fromkeys(options.methods)}
     }
     times: dict[str, list[float]] = {method: [] for method in trainings}
-    for _ in range(options.rounds + 1):
+    for _ in tqdm(range(options.rounds + 1), unit="round", leave=False):
         for method, run in trainings.items():
             start = time.perf_counter()
             run._iterate().sum().item()  # waits for a GPU
