@@ -301,7 +301,7 @@ def _batch_norm(call: Call) -> Replay:
 
 
 def _is_on(h: Tensor) -> Tensor:
-    """Where a rectifier passes h on: one byte an element, as integers, which CPUs multiply faster by."""
+    """Where a rectifier passes h on: one byte an element, as integers, which CPUs turn into floats faster."""
     return (h.detach() > 0).view(torch.int8)
 
 
@@ -314,27 +314,21 @@ def _pieces(u: Tensor, on: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
 
 
 @_overwriting
-def _relu_gate(a: Tensor, u: Tensor, on: Tensor) -> Tensor:
+def _rectified(a: Tensor, u: Tensor, on: Tensor, slope: float) -> Tensor:
+    """u where on, else slope·u; `torch.where` takes 15 times as long on a CPU."""
     for piece, passes in _pieces(u, on):
-        piece.mul_(passes)
-    return u
-
-
-@_overwriting
-def _leaky_relu_gate(a: Tensor, u: Tensor, on: Tensor, slope: float) -> Tensor:
-    for piece, passes in _pieces(u, on):  # `torch.where` takes 15 times as long on a CPU
         torch.ops.aten.leaky_relu_backward.grad_input(piece, passes, slope, False, grad_input=piece)
     return u
 
 
 def _relu(call: Call) -> Replay:
     h = call.args[0]
-    return _relu_gate, (h, _is_on(h)), {}
+    return _rectified, (h, _is_on(h), 0.0), {}
 
 
 def _leaky_relu(call: Call) -> Replay:
     h, slope = call.args[0], call.argument(1, "negative_slope", 0.01)
-    return _leaky_relu_gate, (h, _is_on(h), slope), {}
+    return _rectified, (h, _is_on(h), slope), {}
 
 
 def _prelu(call: Call) -> Replay:

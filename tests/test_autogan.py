@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, relu
 
+from draws import seeded
 from gncompanion.input_gradient import unsupported_reason
 from gncompanion.models import AutoGANCritic, AutoGANGenerator, E2GANGenerator, build
 from gncompanion.models.autogan import LAYOUTS
@@ -14,10 +15,6 @@ from gncompanion.models.autogan import Cell as AutoGANCell
 from gncompanion.models.e2gan import Cell as E2GANCell
 
 GENERATORS = [AutoGANGenerator, E2GANGenerator]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, interpolate, one_hot, relu
 from torch.nn.utils import parametrize
 
+from draws import seeded
 from gncompanion.constraints import GradientNorm
 from gncompanion.input_gradient import unsupported_reason, value_and_input_gradient
 from gncompanion.models import BigGANCritic, BigGANGenerator, SelfAttention, build
@@ -16,10 +17,6 @@ from gncompanion.models.biggan import LAYOUTS, ConditionalBatchNorm, Conditional
 from gncompanion.models.resnet import CriticBlock
 
 LABELS = torch.tensor([2, 0, 1, 2])
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from draws import seeded
 from gncompanion.lipschitz import exact_lipschitz, input_gradient_norms
 from gncompanion.lipschitz.brackets import _bounds, _slope_range, bracket_lipschitz
 from gncompanion.lipschitz.sequential import Step, steps
@@ -15,10 +16,6 @@ from gncompanion.models import MLPCritic
 ROUNDING = 1e-12  # of sums of tens of products in float64, relative
 SMOOTH = [nn.Tanh(), nn.Sigmoid(), nn.Softplus(), nn.Softplus(beta=20), nn.ELU()]
 KINKED = [nn.ReLU(), nn.LeakyReLU(0.1), nn.LeakyReLU(2.0), nn.ELU(alpha=2.0)]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def perceptron(activation: nn.Module, *, dim: int = 2, width: int = 8, seed: int = 0) -> nn.Sequential:

@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from draws import seeded
 from gncompanion import checkpoint, paths, rows
 from gncompanion.evaluation import Protocol, judge
 from gncompanion.experiment import Experiment, Stopped
@@ -29,10 +30,6 @@ DIGITS = Experiment(
     schedule={**SCHEDULE, "ema_decay": 0.9, "checkpoint_every": 2},
     device="cpu",
 )
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def with_options(experiment: Experiment = DIGITS, **options: Any) -> Experiment:

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from draws import seeded
 from gncompanion import constraints
 from gncompanion.constraints.continuous import BatchGradientNormalization, SmoothedGradientNormalization
 from gncompanion.input_gradient import value_and_input_gradient
@@ -11,10 +12,6 @@ from gncompanion.lipschitz import input_gradient_norms, scan_line
 from gncompanion.models import MLPCritic
 
 ROUNDING = 1e-12  # a few hundred float64 roundings of numbers of size 1
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 CRITIC = MLPCritic(2, width=24, depth=3, generator=seeded(1)).double()

@@ -6,8 +6,9 @@ import torch
 from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.datasets import load_digits
-from torch import Generator, Tensor
+from torch import Tensor
 
+from draws import seeded
 from gncompanion.data import (
     DATASETS,
     Dataset,
@@ -23,10 +24,6 @@ from gncompanion.data import (
     shifted,
     shifted_boxes,
 )
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def pixels(*shape: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from draws import seeded
 from gncompanion import GradientNorm
 from gncompanion.losses import LOSSES
 from gncompanion.models import DCGANCritic, MLPCritic
@@ -64,10 +65,6 @@ CASES = [
     ),
 ]
 Found = dict[Case, tuple[Any, Any]]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def rounds(critic: nn.Module, scored: nn.Module, batches: Tensor, part: slice) -> dict[str, list[Tensor]]:

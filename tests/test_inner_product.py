@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from draws import seeded
 from gncompanion.constraints import build
 from gncompanion.constraints.inner_product import INTERCEPTS, InnerProduct
 from gncompanion.experiment import Experiment
@@ -14,10 +15,6 @@ from gncompanion.models import DCGANCritic, MLPCritic
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # some thousand roundings of 1e-16
 METHODS = ("linear", "autograd")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def mlp(**options: object) -> nn.Module:

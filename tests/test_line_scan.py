@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
+from draws import seeded
 from gncompanion import GradientNorm
 from gncompanion.input_gradient import value_and_input_gradient
 from gncompanion.lipschitz import (
@@ -22,10 +23,6 @@ from gncompanion.models import DCGANCritic, MLPCritic
 ROUNDING = 1e-12
 
 Ends = tuple[Tensor, Tensor]
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def lively(critic: nn.Module, seed: int) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from draws import seeded
 from gncompanion import data, paths
 from gncompanion.metrics import (
     Features,
@@ -36,10 +37,6 @@ from gncompanion.metrics import (
     weights_file,
 )
 from gncompanion.metrics import reference as reference_module  # the function; its module is patched by name
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn.functional import (
     relu,
 )
 
+from draws import seeded
 from gncompanion.models import (
     ACTIVATIONS,
     NETWORKS,
@@ -43,10 +44,6 @@ FAMILIES = [
     ("e2gan", (1, 8, 8), {}),
 ]
 CONDITIONAL = {"biggan"}  # has a file of its own, as have the sizes of the searched ones
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from draws import normal, seeded
 from gncompanion.constraints import Constraint, build
 from gncompanion.constraints.spectral import OperatorSpectralNormalization, SpectralNormalization
 from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
@@ -21,14 +22,6 @@ LAYERS = {
     "groups": (nn.Conv2d(4, 6, 3, padding=1, groups=2), SHAPE),
     "dilation": (nn.Conv2d(4, 5, (3, 2), stride=(1, 2), padding=(2, 0), dilation=2), SHAPE),
 }
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 def redrawn(critic: nn.Module, seed: int = 0) -> nn.Module:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from draws import normal
 from gncompanion.spectral_analysis import (
     power_iteration,
     sn_gradient,
@@ -16,10 +17,6 @@ from gncompanion.spectral_analysis import (
 
 SHAPES = [(2, 2), (5, 3), (4, 9), (32, 16)]
 ROUNDING = 1e-12  # of a few matrix products in float64
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def with_singular_values(*values: float, seed: int = 0) -> Tensor:

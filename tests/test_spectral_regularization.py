@@ -8,15 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from draws import seeded
 from gncompanion.constraints.spectral_regularization import SpectralRegularization
 from gncompanion.experiment import Experiment
 from gncompanion.models import DCGANCritic, MLPCritic
 
 X = torch.zeros(2, 3)  # the penalty looks at no sample
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def critic() -> nn.Module:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from draws import seeded
 from gncompanion import checkpoint, constraints, data
 from gncompanion.constraints import Constraint
 from gncompanion.constraints.clipping import WeightClipping
@@ -20,10 +21,6 @@ from gncompanion.training import COLUMNS, Networks, NonFiniteLoss, Schedule, Tra
 
 SHORT = {"steps": 6, "batch_critic": 8, "batch_generator": 12, "lr_critic": 1e-2, "lr_generator": 1e-3}
 RING = data.load("ring")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def players(

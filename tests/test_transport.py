@@ -9,14 +9,11 @@ from scipy.optimize import linprog
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
+from draws import normal
 from gncompanion.transport import dual_potentials, dual_program, exact_w1, transport_plan, w1_on_line
 
 # The simplex adds and subtracts distances of size one, some thousand times: 1e-9 leaves six digits to spare.
 ROUNDING = 1e-9
-
-
-def normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_a_shift_costs_its_length() -> None:
