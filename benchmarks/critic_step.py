@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gncompanion.constraints import Constraint, build
-from gncompanion.live_memory import LiveMemory
+from gncompanion.cost import LiveMemory
 from gncompanion.models import build as build_networks
 
 METHODS: dict[str, Constraint] = {

@@ -33,8 +33,7 @@ from torch import Tensor
 
 from gncompanion import constraints, models
 from gncompanion.data import Images
-from gncompanion.losses import LOSSES
-from gncompanion.training import Networks, Schedule, Training, Watch, critic_step, generator_step
+from gncompanion.training import LOSSES, Networks, Schedule, Training, Watch, critic_step, generator_step
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt

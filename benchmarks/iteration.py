@@ -17,9 +17,8 @@ from tqdm import tqdm
 from gncompanion.constraints import build
 from gncompanion.cost import METHODS, count, iteration
 from gncompanion.data import Images
-from gncompanion.losses import LOSSES
 from gncompanion.models import build as build_networks
-from gncompanion.training import Networks, Schedule, Training
+from gncompanion.training import LOSSES, Networks, Schedule, Training
 
 BASE = "GP, double backpropagation"
 COMPARED = ("unconstrained", BASE, "GP, primitive", "GN, double backpropagation", "GN, primitive")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gncompanion import claims as ledger
-from gncompanion import reproduce as running
+from gncompanion.notebook import claims as ledger
+from gncompanion.notebook import execute as running
 
 if TYPE_CHECKING:
-    from gncompanion.evaluation import Protocol
     from gncompanion.experiment import Experiment
-    from gncompanion.rows import Row
+    from gncompanion.papers.rows import Row
+    from gncompanion.papers.scoring import Protocol
 
 __all__ = ["app"]
 
@@ -106,10 +106,10 @@ def train(
 
     On several GPUs: torchrun --standalone --nproc_per_node=4 --no-python gncompanion train -f FILE
     """
-    from gncompanion.distributed import joined
     from gncompanion.experiment import Stopped
-    from gncompanion.long_runs import LongRun
     from gncompanion.training import NonFiniteLoss
+    from gncompanion.training.distributed import joined
+    from gncompanion.training.long_run import LongRun
 
     if not files:
         raise ValueError("nothing to train: name a row with -f")
@@ -149,7 +149,7 @@ def evaluate(
 
     Without a row, -p metrics classifier, -p n_samples 1000 and the like say how.
     """
-    from gncompanion import evaluation
+    from gncompanion.papers import scoring as evaluation
 
     if runs and (files or seeds or methods):
         raise ValueError("name runs' folders or a row, not both; --seed and --method choose from a row")
@@ -169,9 +169,9 @@ def evaluate(
 def _runs(
     folders: Sequence[Path], parameters: Sequence[tuple[str, str]], device: str | None
 ) -> list[tuple[Path, "Experiment", "Protocol"]]:
-    from gncompanion.evaluation import Protocol, require
     from gncompanion.experiment import Experiment
-    from gncompanion.names import require_known
+    from gncompanion.papers.scoring import Protocol, require
+    from gncompanion.tools.names import require_known
 
     values = {name: running.parse_value(value) for name, value in parameters}
     for name in values:
@@ -193,7 +193,7 @@ def _runs_of_rows(
 @_ROWS
 def table(files: Sequence[Path]) -> None:
     """Print the papers' tables, all rows by default, beside what was judged here."""
-    from gncompanion import results
+    from gncompanion.papers import tables as results
 
     click.echo(results.markdown(results.entries(files or results.row_files())))
 
@@ -202,8 +202,9 @@ def _experiments(
     files: Sequence[Path], parameters: Sequence[tuple[str, str]], seeds: Sequence[int], methods: Sequence[str]
 ) -> Iterator[tuple[str, "Experiment", "Row"]]:
     """Make the experiments of all rows, each with a name to print; refuses whatever does not exist."""
-    from gncompanion import evaluation, rows
-    from gncompanion.names import require_known
+    from gncompanion.papers import rows
+    from gncompanion.papers import scoring as evaluation
+    from gncompanion.tools.names import require_known
 
     values = {name: running.parse_value(value) for name, value in parameters}
     for file in files:

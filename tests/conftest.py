@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import pytest
 
-from gncompanion import paths
+from gncompanion.tools import paths
 
 matplotlib.use("agg")  # no window, also where there is a screen
 
@@ -29,11 +29,10 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
 
     def make(**notebooks: list[Cell]) -> Path:
         folder = tmp_path_factory.mktemp("checkout")
-        for subfolder in ("gncompanion", "notebooks/full"):
-            (folder / subfolder).mkdir(parents=True)
-        for room in ("paths", "files", "names", "figures", "claims", "notebook", "reproduce", "cli"):
-            shutil.copy(paths.root() / "gncompanion" / f"{room}.py", folder / "gncompanion")
-        shutil.copy(paths.root() / "gncompanion" / "gncompanion.mplstyle", folder / "gncompanion")
+        (folder / "notebooks/full").mkdir(parents=True)
+        for room in ("tools", "notebook"):
+            shutil.copytree(paths.root() / "gncompanion" / room, folder / "gncompanion" / room)
+        shutil.copy(paths.root() / "gncompanion" / "cli.py", folder / "gncompanion")
         shutil.copy(paths.root() / "pyproject.toml", folder)
         (folder / "gncompanion" / "__init__.py").touch()
         for name, cells in notebooks.items():

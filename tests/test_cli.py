@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from gncompanion import cli, paths
-from gncompanion.claims import Ledger
-from gncompanion.reproduce import Job, Outcome
+from gncompanion import cli
+from gncompanion.notebook.claims import Ledger
+from gncompanion.notebook.execute import Job, Outcome
+from gncompanion.tools import paths
 
 
 def invoke(*arguments: str) -> Result:

@@ -8,56 +8,34 @@ from pathlib import Path
 
 import pytest
 
-from gncompanion import paths
+from gncompanion.tools import paths
 
 PACKAGE = paths.root() / "gncompanion"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-TOOLS = {"paths", "names", "files"}
-PRIMITIVES = TOOLS | {"data", "losses", "linear_ops", "replay", "input_gradient", "models", "constraints"}
-PRIMITIVES |= {"gradient_terms"}
-TRAINING = PRIMITIVES | {"checkpoint", "distributed", "graph_capture", "schedule", "training", "experiment"}
-RECORDS = TOOLS | {"figures", "claims", "notebook"}
-MEASURES = {
-    "lipschitz",
-    "curvature",
-    "live_memory",
-    "spectral_analysis",
-    "transport",
-    "metrics",
-    "optimal",
-    "plotting",
+LAYERS = ["tools", "input_gradient", "constraints models data", "training", "experiment", "papers", "cli"]
+BELOW = {
+    room: {"tools"} | {name for layer in LAYERS[:height] for name in layer.split()}
+    for height, rooms in enumerate(LAYERS)
+    for room in rooms.split()
 }
-MAY_IMPORT = {  # and never in a circle
-    **{room: set() for room in TOOLS | MEASURES},
-    "metrics": TOOLS,
-    **{room: PRIMITIVES for room in PRIMITIVES - TOOLS},
-    "checkpoint": TOOLS,
-    "schedule": TOOLS,
-    "distributed": set(),
-    "graph_capture": set(),
-    "training": PRIMITIVES | {"checkpoint", "distributed", "graph_capture", "schedule"},
-    "experiment": TRAINING - {"experiment"},
-    "evaluation": TRAINING | {"metrics"},
-    "rows": TRAINING | {"evaluation"},
-    "results": TRAINING | {"evaluation", "rows"},
-    "long_runs": {"training"},
-    "cost": PRIMITIVES | {"live_memory", "schedule", "training"},
-    "critics": PRIMITIVES | {"schedule", "training"},
-    **{room: RECORDS for room in RECORDS - TOOLS},
-    "reproduce": TRAINING | RECORDS | MEASURES,
-    "cli": TRAINING | RECORDS | MEASURES | {"reproduce", "evaluation", "rows", "results", "long_runs"},
+MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
+    "tools": set(),
+    **{room: {"tools"} for room in ("lipschitz", "metrics", "notebook")},
+    "theory": BELOW["training"],
+    "cost": BELOW["experiment"],
+    "papers": BELOW["papers"] | {"metrics"},
+    "cli": BELOW["cli"] | {"notebook"},
     "__main__": {"cli"},
-    "__init__": PRIMITIVES,
+    "__init__": BELOW["training"],
 }
 LIBRARIES = {  # beyond the standard library
-    "plotting": {"numpy", "matplotlib"},
+    "tools": set(),
+    "input_gradient": {"torch"},
+    "constraints": {"torch"},
+    "models": {"torch"},
     "lipschitz": {"torch", "numpy", "scipy"},
-    "curvature": {"torch"},
-    "live_memory": {"torch"},
-    "spectral_analysis": {"torch"},
-    "transport": {"torch", "numpy", "scipy", "ot"},
-    "optimal": {"numpy", "scipy"},
+    "theory": {"torch", "numpy", "scipy", "ot"},
     "metrics": {"torch", "numpy", "scipy", "torchvision", "pytorch_fid", "torch_fidelity"},
 }
 
@@ -99,7 +77,7 @@ def test_imports_go_one_way(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARIES))
-def test_measures_know_only_their_libraries(name: str) -> None:
+def test_rooms_know_only_their_libraries(name: str) -> None:
     files = [file for file in FILES if room(file) == name]
     libraries = {origin.split(".")[0] for file in files for origin in imported(file)}
     assert libraries - set(sys.stdlib_module_names) - {"gncompanion"} <= LIBRARIES[name]

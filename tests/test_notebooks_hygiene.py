@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gncompanion import paths
-from gncompanion.notebook import declared_parameters
+from gncompanion.notebook.parameters import declared_parameters
+from gncompanion.tools import paths
 
 NOTEBOOKS = sorted(paths.notebooks().rglob("*.ipynb"))
 FIGURES = paths.root() / "figures"  # the committed ones, wherever a session draws

@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from gncompanion import paths
+from gncompanion.tools import paths
 
 ROOT = paths.root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -146,7 +146,7 @@ def sources() -> Iterator[tuple[str, str]]:
 
 
 def test_what_is_imported_is_declared() -> None:
-    ours = {"gncompanion", *(file.stem for file in (ROOT / "tests").glob("*.py"))}  # tests share modules
+    ours = {"gncompanion", "tests"}  # tests share helpers
     origin = packages_distributions() | {name: ["gncompanion"] for name in ours}
     declared = {canonicalize_name(requirement.name) for requirement in DECLARED} | {"gncompanion"}
     for file, source in sources():
@@ -175,14 +175,20 @@ def test_changelog_begins_with_this_version() -> None:
     assert versions == sorted(versions, key=Version, reverse=True)
 
 
-def test_the_readmes_tree_has_every_file_of_the_package() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (tree,) = re.findall(r"```\n(notebooks/.*?)```", readme, flags=re.DOTALL)
-    named = {line.split()[0] for line in tree.splitlines()}
-    package = [file for file in (ROOT / "gncompanion").rglob("*") if file.suffix in (".py", ".mplstyle")]
-    assert {file.name for file in package} - {"__init__.py"} == {
-        name for name in named if name.endswith((".py", ".mplstyle"))
-    } - {"__init__.py"}
+def test_the_map_has_every_file_of_the_package() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"```\n(gncompanion/\n.*?)```", guide, flags=re.DOTALL)
+    named, folder = set(), ""
+    for line in tree.splitlines()[1:]:
+        name = line.split()[0]
+        assert len(line.split()) > 1, f"{name}: say what it is for"
+        folder = folder if line.startswith("    ") else name if name.endswith("/") else ""
+        named |= {folder + name} - {folder + folder}
+    files = {
+        file for file in (ROOT / "gncompanion").rglob("*") if file.suffix in (".py", ".mplstyle", ".typed")
+    }
+    rooms = {str(file.relative_to(ROOT / "gncompanion")) for file in files if file.name != "__init__.py"}
+    assert named - {"__init__.py"} == rooms
 
 
 def test_the_readmes_gan_trains_both_networks() -> None:

@@ -13,17 +13,17 @@ from inspect import signature
 from typing import Any
 
 from gncompanion.constraints.base import Composite, Constraint, Score
-from gncompanion.constraints.clipping import WeightClipping
 from gncompanion.constraints.consistency import ConsistencyRegularization
 from gncompanion.constraints.continuous import BatchGradientNormalization, SmoothedGradientNormalization
-from gncompanion.constraints.divergence import WassersteinDivergence
 from gncompanion.constraints.gradient_norm import GradientNorm, GradientNormalization
+from gncompanion.constraints.gradient_penalty import FiniteDifferencePenalty, GradientPenalty
 from gncompanion.constraints.inner_product import InnerProduct
-from gncompanion.constraints.penalty import FiniteDifferencePenalty, GradientPenalty
 from gncompanion.constraints.scale import Scale
-from gncompanion.constraints.spectral import OperatorSpectralNormalization, SpectralNormalization
+from gncompanion.constraints.spectral_norm import OperatorSpectralNormalization, SpectralNormalization
 from gncompanion.constraints.spectral_regularization import SpectralRegularization
-from gncompanion.names import pick, require_known
+from gncompanion.constraints.wasserstein_divergence import WassersteinDivergence
+from gncompanion.constraints.weight_clipping import WeightClipping
+from gncompanion.tools.names import pick, require_known
 
 __all__ = ["CONSTRAINTS", "Composite", "Constraint", "GradientNorm", "Score", "build"]
 

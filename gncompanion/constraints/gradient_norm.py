@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from gncompanion.constraints.base import Constraint
 from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
-from gncompanion.names import require_known
+from gncompanion.tools.names import require_known
 
 __all__ = ["FORMULAS", "GradientNorm", "GradientNormalization"]
 

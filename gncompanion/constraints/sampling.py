@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gncompanion.names import pick
+from gncompanion.tools.names import pick
 
 __all__ = ["SAMPLINGS", "interpolate", "sampling"]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gncompanion.data.base import Dataset
-from gncompanion.data.downloads import cifar10, cifar100, stl10
 from gncompanion.data.folders import celeba_hq, image_folder, lsun_church
 from gncompanion.data.images import Images, digits
+from gncompanion.data.mixtures import GaussianGrid, GaussianRing
 from gncompanion.data.pairs import (
     Pair,
     Sampler,
@@ -22,8 +22,8 @@ from gncompanion.data.pairs import (
     shifted,
     shifted_boxes,
 )
-from gncompanion.data.toys import GaussianGrid, GaussianRing
-from gncompanion.names import pick, require_known
+from gncompanion.data.torchvision_sets import cifar10, cifar100, stl10
+from gncompanion.tools.names import pick, require_known
 
 __all__ = [
     "DATASETS",

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gncompanion import paths
 from gncompanion.data.base import require_count
 from gncompanion.data.images import Images
-from gncompanion.data.store import Allocate, prepared
-from gncompanion.names import require_known
+from gncompanion.data.prepared import Allocate, prepared
+from gncompanion.tools import paths
+from gncompanion.tools.names import require_known
 
 __all__ = ["celeba_hq", "image_folder", "lsun_church"]
 

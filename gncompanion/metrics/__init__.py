@@ -13,8 +13,8 @@ Source: Heusel et al. 2017 (FID), Bińkowski et al. 2018 (KID), Salimans et al. 
 from gncompanion.metrics.classifier import Classifier, train_classifier
 from gncompanion.metrics.distances import Statistics, frechet_distance, inception_score, kernel_distance
 from gncompanion.metrics.features import FeatureMap, Features, extract
-from gncompanion.metrics.images import batches, to_uint8
 from gncompanion.metrics.inception import Inception, require_weights, weights_file
+from gncompanion.metrics.pixels import batches, to_uint8
 from gncompanion.metrics.reference import Reference, reference
 from gncompanion.metrics.scores import Scores, evaluate
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.random import fork_rng
 
-from gncompanion.metrics.images import to_uint8
+from gncompanion.metrics.pixels import to_uint8
 
 __all__ = ["Classifier", "train_classifier"]
 

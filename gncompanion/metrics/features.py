@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gncompanion.metrics.images import to_uint8
+from gncompanion.metrics.pixels import to_uint8
 
 __all__ = ["FeatureMap", "Features", "extract"]
 

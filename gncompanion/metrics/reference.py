@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gncompanion.files import locked, write
 from gncompanion.metrics.distances import Statistics
 from gncompanion.metrics.features import FeatureMap, extract
-from gncompanion.metrics.images import batches
+from gncompanion.metrics.pixels import batches
+from gncompanion.tools.files import locked, write
 
 __all__ = ["MAX_FEATURES", "Reference", "reference"]
 

@@ -17,9 +17,9 @@ from gncompanion.models.biggan import BigGANCritic, BigGANGenerator
 from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator
 from gncompanion.models.dcgan import DCGANCritic, DCGANGenerator, StageCritic
 from gncompanion.models.e2gan import E2GANGenerator
+from gncompanion.models.mlp import MLPCritic, MLPGenerator
 from gncompanion.models.resnet import ResNetCritic, ResNetGenerator
-from gncompanion.models.toy import MLPCritic, MLPGenerator
-from gncompanion.names import pick, require_known
+from gncompanion.tools.names import pick, require_known
 
 __all__ = [
     "ACTIVATIONS",

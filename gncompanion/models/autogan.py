@@ -36,7 +36,7 @@ from gncompanion.models.blocks import (
     uniform,
 )
 from gncompanion.models.resnet import critic_blocks
-from gncompanion.names import pick
+from gncompanion.tools.names import pick
 
 __all__ = ["LAYOUTS", "AutoGANCritic", "AutoGANGenerator", "Layout", "layers_around", "start"]
 

@@ -35,7 +35,7 @@ from gncompanion.models.blocks import (
     xavier,
 )
 from gncompanion.models.resnet import Layout, critic_blocks
-from gncompanion.names import pick
+from gncompanion.tools.names import pick
 
 __all__ = ["LAYOUTS", "BigGANCritic", "BigGANGenerator", "ConditionalBatchNorm"]
 

@@ -33,7 +33,7 @@ from gncompanion.models.blocks import (
     normal,
     require_positive,
 )
-from gncompanion.names import pick
+from gncompanion.tools.names import pick
 
 __all__ = ["LAYOUTS", "MAX_LAYERS", "DCGANCritic", "DCGANGenerator", "Layout", "StageCritic"]
 

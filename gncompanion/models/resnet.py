@@ -29,7 +29,7 @@ from gncompanion.models.blocks import (
     kaiming,
     require_positive,
 )
-from gncompanion.names import pick
+from gncompanion.tools.names import pick
 
 __all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator", "critic_blocks"]
 

@@ -1,0 +1,16 @@
+"""The primitive: a critic's value and input gradient, differentiable in both, exact and fast.
+
+    (f, g) = value_and_input_gradient(critic, x)        n = gradient_norm(f, g)
+
+`function` is the front door, `recorder` watches the critic, and `rules` say how each operation acts.
+"""
+
+from gncompanion.input_gradient.function import (
+    METHODS,
+    Unsupported,
+    gradient_norm,
+    unsupported_reason,
+    value_and_input_gradient,
+)
+
+__all__ = ["METHODS", "Unsupported", "gradient_norm", "unsupported_reason", "value_and_input_gradient"]

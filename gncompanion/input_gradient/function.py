@@ -1,0 +1,215 @@
+"""A critic's value and its input gradient, differentiable in both: f = D(x), g = ∇ₓD(x).
+
+    (f, g) = value_and_input_gradient(critic, x)
+
+Every constraint of this package is a formula in these two, composed by ordinary autograd:
+
+    gradient normalization   f / (‖g‖ + |f|)            gradient penalty   (‖g‖ - 1)²
+
+A loss L(f, g) sends back a = ∂L/∂f (one scalar a sample) and G = ∂L/∂g (shaped like x). For a critic that is
+piecewise linear in x, and whose samples do not touch each other, ∇²f = 0 almost everywhere (Assumption 4 of
+GN-GAN), so
+
+    ∂L/∂x = a·g        ∂L/∂W_l = Σ_samples δ_l ⊗ (a·h_l + t_l)        ∂L/∂b_l = Σ_samples a·δ_l
+
+with h_l the input of layer l, δ_l = ∂f/∂z_l the sensitivity of its output, and t_l what reaches layer l of G,
+pushed forward through the network linearised at x. That is four units of work (forward, input-backward,
+tangent, weight products) where an unnormalised critic's step costs three and double backpropagation six; and
+for a generator's step, which needs ∂L/∂x alone, two: the same as without normalization. `replay` has the
+algorithm, `linear_ops` the list of operations that it understands.
+
+Source: Wu et al., ICCV 2021, Assumption 4, Theorem 6. The official code differentiates twice, in both steps.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gncompanion.input_gradient.recorder import FrozenGates, Recorder, Tape, start
+from gncompanion.input_gradient.rules import CoupledSamples, Unsupported
+
+__all__ = ["METHODS", "Unsupported", "gradient_norm", "unsupported_reason", "value_and_input_gradient"]
+
+METHODS = ("auto", "linear", "autograd")
+
+
+def value_and_input_gradient(
+    critic: Callable[..., Tensor],
+    x: Tensor,
+    *args: Any,
+    method: str = "auto",
+    verify: bool = False,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor]:
+    """Compute a critic's value and input gradient, both differentiable once more.
+
+    Args:
+        critic: any callable, usually an nn.Module, with one value a sample: (N, ...) -> (N,) or (N, 1).
+        x: inputs (N, ...), of floating point type; left as it is, whether it requires a gradient or not.
+        *args: further inputs of the critic, such as labels (N,).
+        method: "linear" is the fast exact primitive, for critics piecewise linear in x; "autograd" is double
+            backpropagation, for any critic; "auto" takes the first where every operation on the way
+            from x to f is known to be (piecewise) linear, else the second.
+        verify: check the recorded linear map against autograd, at the cost of one more forward and of waiting
+            for the device: pushing x + g through it must give f + ‖g‖² a sample.
+        **kwargs: further keyword inputs of the critic.
+
+    Returns:
+        f, the values in the critic's own shape, (N,) or (N, 1), and g (N, ...), shaped like x: the gradient
+        of the values' sum with respect to x, which is each sample's own input gradient where samples do not
+        touch each other. In a critic that couples them (batch normalization in training mode) it is not, and
+        "auto" warns of it.
+
+    Raises:
+        Unsupported: with method "linear", if the critic is not known to be piecewise linear; names the
+            module.
+        ValueError: if the critic gives other than one value a sample, or none that depends on x.
+        RuntimeError: with `verify`, if the check fails; on differentiating a weight gradient of the fast
+            method once more.
+
+    Source: Wu et al. (ICCV 2021) and Bhaskara et al. (WACV 2022) for the formulas; the algorithm is ours.
+    """
+    _check(critic, x, method)
+    differentiable = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x if x.requires_grad else _leaf(x)
+        root = leaf.clone()  # an in-place first layer must not reach the caller's tensor
+        recorder = Recorder(root, critic, keep=verify or _may_learn(critic))
+        with recorder if method != "autograd" else nullcontext():
+            f = _one_value_a_sample(critic(root, *args, **kwargs), len(x))
+        if method == "autograd" or _refused(recorder, f, method):
+            (g,) = _input_gradient(f, [recorder.source], create_graph=differentiable)
+        else:
+            f, g = _through_frozen_gates(recorder, f, leaf.detach(), verify=verify)
+            f = _affine_in(x, f, g) if x.requires_grad else f
+    return (f, g) if differentiable else (f.detach(), g.detach())
+
+
+def gradient_norm(f: Tensor, g: Tensor) -> Tensor:
+    """Compute n = ‖g‖₂ a sample, in the shape of f; its own gradient is 0, not NaN, where g = 0.
+
+    Args:
+        f: values (N,) or (N, 1).
+        g: input gradients (N, ...).
+
+    Returns:
+        n, shaped like f.
+    """
+    flat = g.flatten(1)
+    # Scaled, since the squares of a deep critic's gradient may underflow; the scale cancels, in ∂n/∂g too.
+    scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)
+    return (scale.squeeze(1) * torch.linalg.vector_norm(flat / scale, dim=1)).view_as(f)
+
+
+def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> str | None:
+    """Say why the fast method does not apply to this critic at x, or None where it does."""
+    try:
+        value_and_input_gradient(critic, x, *args, method="linear", **kwargs)
+    except Unsupported as why:
+        return str(why)
+    return None
+
+
+def _check(critic: Callable[..., Tensor], x: Tensor, method: str) -> None:
+    if isinstance(critic, DistributedDataParallel) and critic.static_graph:
+        raise ValueError(  # its all-reduce would wait for the first backward, which is the input gradient's
+            "a critic in DistributedDataParallel with static_graph=True would not be synchronised: "
+            "wrap GradientNorm(critic) in it instead"
+        )
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(
+            f"x must be a floating point tensor (N, ...), not {kind}: an input gradient needs one"
+        )
+    if x.dim() == 0 or len(x) == 0:
+        raise ValueError(f"x must hold at least one sample, (N, ...); it has shape {tuple(x.shape)}")
+
+
+def _refused(recorder: Recorder, f: Tensor, method: str) -> bool:
+    """Whether the critic is off the list; raises if the caller insists, warns if samples are coupled."""
+    why = recorder.finish(f)
+    if why and method == "linear":
+        raise type(why)(
+            f'{why}. Use method="autograd" (or "auto"), or piecewise linear layers such as LeakyReLU.'
+        )
+    if isinstance(why, CoupledSamples):
+        warnings.warn(
+            f"{why}: g is the gradient of the batch's summed values, not of each sample's own", stacklevel=4
+        )
+    return why is not None
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+
+
+def _may_learn(critic: Callable[..., Tensor]) -> bool:
+    return not isinstance(critic, nn.Module) or any(p.requires_grad for p in critic.parameters())
+
+
+def _one_value_a_sample(f: Any, n: int) -> Tensor:
+    if not isinstance(f, Tensor):
+        raise ValueError(f"the critic must return one tensor, not {type(f).__name__}")
+    if f.numel() != n or f.dim() == 0 or f.shape[0] != n:
+        raise ValueError(
+            f"the critic must give one value a sample, ({n},) or ({n}, 1); it gave {tuple(f.shape)}. "
+            "Average a map of outputs over its positions inside the critic."
+        )
+    return f
+
+
+def _input_gradient(f: Tensor, sources: list[Any], *, create_graph: bool) -> tuple[Tensor | None, ...]:
+    if not f.requires_grad:
+        raise ValueError("the critic's value does not depend on x: it was computed without autograd")
+    ones = torch.ones_like(f)
+    gradients = torch.autograd.grad(f, sources, ones, create_graph=create_graph, allow_unused=True)
+    if gradients[0] is None:
+        raise ValueError("the critic's value does not depend on x")
+    return gradients
+
+
+def _through_frozen_gates(recorder: Recorder, f: Tensor, x: Tensor, *, verify: bool) -> tuple[Tensor, Tensor]:
+    g, *deltas = _input_gradient(f, [recorder.source, *recorder.edges], create_graph=False)
+    if recorder.hooked:
+        raise Unsupported('a hook on one of its activations changes the gradient. Use method="autograd".')
+    f = f.detach()
+    if verify:
+        _verify(recorder.tape, f, g, x)
+    if not recorder.edges:
+        return f, g
+    return FrozenGates.apply(recorder.tape, f, g, x, deltas, *recorder.tape.saved)
+
+
+def _verify(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:
+    """Pushes u_0 = x + g through the record: the network linearised at x must give f + ‖g‖²."""
+    ones = torch.ones_like(f)
+    with torch.no_grad():
+        for step, outputs in tape.replay(ones, start(ones, x, g), tape.saved):
+            if tape.result in step.outputs:
+                found = outputs[step.outputs.index(tape.result)].double()
+        squared = g.double().flatten(1).square().sum(1).view_as(f)
+    lowest = min((t.dtype for t in (f, g)), key=lambda dtype: -torch.finfo(dtype).eps)
+    error = (found - f.double() - squared).abs() / (f.double().abs() + squared).clamp_min(
+        torch.finfo(lowest).tiny
+    )
+    tolerance = torch.finfo(lowest).eps ** 0.5
+    if not bool((error <= tolerance).all()):
+        raise RuntimeError(
+            f"the recorded linear map and autograd differ by {error.max():.1e} (relative; at most "
+            f"{tolerance:.1e}): the critic does something that the record does not show. "
+            'Use method="autograd", and please report it.'
+        )
+
+
+def _affine_in(x: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    """f + ⟨x - x₀, g⟩ at x₀ = x: the same value, with slope g in x, differentiable through g once more."""
+    return f + ((x - x.detach()) * g).flatten(1).sum(1).to(f.dtype).view_as(f)

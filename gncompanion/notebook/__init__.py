@@ -1,0 +1,12 @@
+"""A notebook's records: its parameters, its figures with their provenance, its ledger of claims.
+
+    book = Notebook("04_theorem5", globals())
+    book.save(figure, "slug", ...)
+    book.claims.record(...)
+
+`execute` runs notebooks without a browser.
+"""
+
+from gncompanion.notebook.parameters import Notebook
+
+__all__ = ["Notebook"]

@@ -1,0 +1,166 @@
+"""The ledger: what each notebook asserts, where the claim comes from, and what came out.
+
+A verdict is one of four:
+
+    holds                  seen, within a tolerance that the notebook defends
+    fails                  seen to be false: a result, not an embarrassment
+    holds if <condition>   with the condition as measured
+    needs the full run     not to be decided by the small run
+
+A notebook records its claims, prints `table()`, which holds no measured number, and saves the numbers as
+evidence in figures/NN_name.claims.json. The README's table is made from those files.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from textwrap import fill
+from typing import Any, Protocol
+
+from gncompanion.notebook import figures
+from gncompanion.tools import paths
+from gncompanion.tools.files import write
+
+__all__ = ["Claim", "Ledger", "load_all", "markdown"]
+
+_ENDING = ".claims.json"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement that a notebook puts to the test.
+
+    Args:
+        id: A slug, unique in its notebook.
+        statement: One sentence, without measured numbers.
+        source: Where it is claimed: paper and equation, theorem or figure.
+        verdict: "holds", "fails", "holds if <condition>" or "needs the full run".
+        evidence: The measured numbers behind the verdict, by name.
+
+    Raises:
+        ValueError: The verdict is none of the four, or a number of the evidence is not finite.
+    """
+
+    id: str
+    statement: str
+    source: str
+    verdict: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"holds|fails|needs the full run|holds if \S.*", self.verdict):
+            valid = "'holds', 'fails', 'holds if <condition>' or 'needs the full run'"
+            raise ValueError(f"claim {self.id!r}: the verdict {self.verdict!r} is none of {valid}")
+        try:
+            figures.to_json(self.evidence, levels=0)
+        except ValueError:
+            raise ValueError(
+                f"claim {self.id!r}: evidence that is not finite: {dict(self.evidence)}"
+            ) from None
+
+
+class Book(figures.Book, Protocol):
+    """What a ledger needs to know of its notebook; `notebook.Notebook` offers it.
+
+    Attributes:
+        suffix: What sets this run's files apart from those of the default parameters; "" for these.
+    """
+
+    suffix: str
+
+
+class Ledger:
+    """The claims of one run of one notebook, in the order in which they were recorded.
+
+    Args:
+        book: The notebook; its name and suffix name the file.
+    """
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._claims: dict[str, Claim] = {}
+
+    def record(
+        self, id: str, statement: str, *, source: str, verdict: str, evidence: Mapping[str, Any] | None = None
+    ) -> None:
+        """Enter a claim; a cell that runs again enters its claim again, in the old place.
+
+        Args:
+            id: A slug, unique in the notebook.
+            statement: One sentence, without measured numbers.
+            source: Where it is claimed: paper and equation, theorem or figure.
+            verdict: "holds", "fails", "holds if <condition>" or "needs the full run".
+            evidence: The measured numbers behind the verdict, by name.
+
+        Raises:
+            ValueError: Another statement has this id, or the claim is not valid (see `Claim`).
+        """
+        claim = Claim(id, statement, source, verdict, evidence or {})
+        if self._claims.get(id, claim).statement != statement:
+            raise ValueError(f"claim {id!r} is already entered: {self._claims[id].statement!r}")
+        self._claims[id] = claim
+
+    def table(self) -> str:
+        """Say in plain text what was claimed and what came out, without the evidence.
+
+        Returns:
+            Two or more lines a claim, at most 100 characters wide.
+        """
+        return "\n".join(
+            fill(f"{number}. {claim.statement} [{claim.source}]", width=100, subsequent_indent="   ")
+            + "\n"
+            + fill(f"→ {claim.verdict}", width=100, initial_indent="   ", subsequent_indent="     ")
+            for number, claim in enumerate(self._claims.values(), 1)
+        )
+
+    def save(self) -> Path:
+        """Write the claims with their evidence into `paths.figures()`; the same claims give the same bytes.
+
+        Returns:
+            The file's path: NN_name.claims.json, with the suffix of a run with parameters of its own.
+
+        Raises:
+            ValueError: No claim was recorded.
+        """
+        if not self._claims:
+            raise ValueError(f"{self._book.name} has recorded no claim")
+        content = {
+            "notebook": self._book.name,
+            "parameters": self._book.parameters,
+            "claims": [asdict(claim) for claim in self._claims.values()],
+        }
+        path = paths.figures() / f"{self._book.name}{self._book.suffix}{_ENDING}"
+        write(path, (figures.to_json(content, levels=3) + "\n").encode())
+        return path
+
+
+def load_all() -> dict[str, list[Claim]]:
+    """Read the claims of every notebook's run with default parameters from `paths.figures()`.
+
+    Returns:
+        The claims as recorded, by the notebook's name, in the notebooks' order.
+    """
+    files = [file for file in sorted(paths.figures().glob(f"*{_ENDING}")) if "-" not in file.name]
+    ledgers = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return {ledger["notebook"]: [Claim(**claim) for claim in ledger["claims"]] for ledger in ledgers}
+
+
+def markdown() -> str:
+    """The claims of `load_all` as the README's table.
+
+    Returns:
+        A Markdown table with a row a claim.
+    """
+    rows = [
+        f"| [{name[:2]}](notebooks/{name}.ipynb) | {_cell(claim.statement)} | {_cell(claim.source)} "
+        f"| {_cell(claim.verdict)} |"
+        for name, claims in load_all().items()
+        for claim in claims
+    ]
+    return "\n".join(["| notebook | claim | source | verdict |", "|---|---|---|---|", *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")

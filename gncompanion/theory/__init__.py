@@ -1,0 +1,1 @@
+"""What the notebooks compute and no training needs: distances, optimal critics, gradients taken apart."""

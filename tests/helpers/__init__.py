@@ -1,0 +1,1 @@
+"""What several tests share: draws, critics and networks known by hand, and the oracle."""

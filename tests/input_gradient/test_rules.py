@@ -1,0 +1,125 @@
+"""Every layer and operation that is replayed with frozen gates, against double backpropagation."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gncompanion.input_gradient import value_and_input_gradient
+from tests.helpers.double_backpropagation import FORMULA, N, compare, inputs
+from tests.helpers.draws import seeded
+
+
+@pytest.mark.parametrize("parallel", [False, True], ids=["plain", "with a skip"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Linear(8, 8),
+        nn.Linear(8, 5, bias=False),
+        nn.Conv2d(4, 6, 3, padding=1),
+        nn.Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2),
+        nn.Conv2d(4, 4, 3, padding="same", padding_mode="circular"),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect", bias=False),
+        nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ReLU(inplace=True),
+        nn.LeakyReLU(0.1),
+        nn.LeakyReLU(0.1, inplace=True),
+        nn.LeakyReLU(-0.5),
+        nn.PReLU(4),
+        nn.PReLU(),
+        nn.ReLU6(),
+        nn.Hardtanh(-0.5, 0.5),
+        nn.Hardtanh(inplace=True),
+        nn.Hardshrink(),
+        nn.Softshrink(),
+        nn.Threshold(0.1, 0.3),
+        nn.MaxPool2d(2),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        nn.AdaptiveMaxPool2d(3),
+        nn.AvgPool2d(2),
+        nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Upsample(scale_factor=2),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.PixelShuffle(2),
+        nn.PixelUnshuffle(2),
+        nn.ZeroPad2d(1),
+        nn.Identity(),
+        nn.Flatten(),
+        nn.BatchNorm2d(4).eval(),
+        nn.BatchNorm2d(4, affine=False).eval(),
+        nn.Dropout(0.5).eval(),
+    ],
+    ids=str,
+)
+def test_every_supported_layer(layer: nn.Module, parallel: bool) -> None:
+    class Critic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.layer = nn.Conv2d(2, 4, 3, padding=1), copy.deepcopy(layer)
+            self.skip, self.last = nn.Conv2d(2, 4, 1), nn.LazyLinear(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.layer(self.first(x) + (self.skip(x) if parallel else 0))
+            return self.last(F.leaky_relu(h).flatten(1))
+
+    critic, x = Critic().double(), inputs((2, 8, 8))
+    critic(x)
+    for parameter in critic.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=seeded(4))
+    assert compare(critic, x, FORMULA["gn"]) <= 1e-12
+    value_and_input_gradient(critic, x, method="linear", verify=True)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda h, w: h @ w.T,
+        lambda h, w: torch.matmul(h.unsqueeze(1).relu(), w).squeeze(1) * (h.detach() @ w[0])[:, None],
+        lambda h, w: h + w[0],
+        lambda h, w: w[0] - h,
+        lambda h, w: torch.sub(h, w[0], alpha=2),
+        lambda h, w: 1 - h * w[0],
+        lambda h, w: -h / w[0].exp(),
+        lambda h, w: torch.cat([h, w[0].expand(N, -1)], 1),
+        lambda h, w: torch.stack([h, h * w[0]], 1).sum(1),
+        lambda h, w: torch.stack([h, h.abs()], -1).mean((1, 2), keepdim=True).flatten(1),
+        lambda h, w: h.view(N, 2, -1).transpose(1, 2).permute(0, 2, 1).reshape(N, -1) * w[0],
+        lambda h, w: h[:, 1:] - h[:, :-1] * w[0, 1:],
+        lambda h, w: torch.cat(h.split(2, dim=1)[::-1], dim=1) + w[1],
+        lambda h, w: h.clone().contiguous().mul_(w[0]).add_(w[1]).unsqueeze(1).squeeze(1),
+        lambda h, w: (h * w[0]).view(N, 2, 3).relu_().flatten(1) * w[1],
+        lambda h, w: h.detach().abs() + h * (h.detach() > 0) + w[0],
+        lambda h, w: F.prelu(h, w[0].abs()),
+        lambda h, w: h.relu() * w[0] + h,
+        lambda h, w: F.leaky_relu(h.view(N, 2, 3), 0.3).flatten(1) * w[0] + h,
+        lambda h, w: torch.cat([piece.relu() for piece in h.split(2, dim=1)], 1) * w[0] - h,
+        lambda h, w: F.relu(-F.leaky_relu(h * w[0], 0.3)),
+        lambda h, w: h.narrow(1, 0, 3).clamp(min=-0.1).float().double() * w[0, :3],
+    ],
+)
+def test_every_supported_operation(operation: Callable[[Tensor, Tensor], Tensor]) -> None:
+    class Critic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.weight, self.last = (
+                nn.Linear(3, 6),
+                nn.Parameter(torch.empty(6, 6)),
+                nn.LazyLinear(1),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(operation(F.relu(self.first(x)) + self.first(x), self.weight))
+
+    critic, x = Critic().double(), inputs((3,))
+    critic(x)
+    for parameter in critic.parameters():
+        nn.init.normal_(parameter, generator=seeded(5))
+    tolerance = (
+        1e-5 if "float" in operation.__code__.co_names else 1e-12
+    )  # one of them passes through float32
+    assert compare(critic, x, FORMULA["gn"]) <= tolerance

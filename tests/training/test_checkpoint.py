@@ -1,0 +1,192 @@
+"""Checkpoints, damaged in every way that a disk knows; and the global generators' states."""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gncompanion.training import checkpoint
+
+CONTENT = {
+    "weights": {
+        "a": torch.tensor([1.0, float("nan"), float("-inf")]),
+        "b": [torch.ones(2, dtype=torch.bfloat16)],
+    },
+    "state": (torch.arange(5, dtype=torch.uint8), torch.tensor(7)),
+    "log": [{"step": 1, "loss": 0.1 + 0.2}, {}],
+    "nothing": None,
+    "name": "gn",
+}
+
+
+def saved(folder: Path, *steps: int) -> list[Path]:
+    return [checkpoint.save(folder, step, {"value": torch.full((1000,), float(step))}) for step in steps]
+
+
+def test_what_is_saved_is_read(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "made", 12, CONTENT)
+    found = checkpoint.newest(tmp_path / "made")
+    assert found.pop("step") == 12
+    assert found.keys() == CONTENT.keys()
+    a, b = found["weights"]["a"], found["weights"]["b"][0]
+    assert (
+        a.view(torch.int32).tolist() == CONTENT["weights"]["a"].view(torch.int32).tolist()
+    )  # NaN's bits too
+    assert b.dtype == torch.bfloat16
+    assert torch.equal(b, CONTENT["weights"]["b"][0])
+    assert [tensor.tolist() for tensor in found["state"]] == [[0, 1, 2, 3, 4], 7]
+    assert (found["log"], found["nothing"], found["name"]) == (CONTENT["log"], None, "gn")
+
+
+def test_the_name_is_the_step_and_the_digest(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 500, CONTENT)
+    assert path.name == f"step-000500-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pt"
+
+
+def test_tensors_go_to_the_device(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    assert checkpoint.newest(tmp_path, device="meta")["value"].device.type == "meta"
+
+
+@pytest.mark.parametrize("folder", ["", "missing"])
+def test_there_may_be_none(folder: str, tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / folder) is None
+    assert checkpoint.ordered(tmp_path / folder) == []
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    files = saved(tmp_path, 5, 10, 15, 999_999, 1_000_000)  # a step more than the name has zeros for
+    assert checkpoint.ordered(tmp_path) == files[:-3:-1]
+    assert set(tmp_path.iterdir()) == set(files[-2:])
+    assert checkpoint.newest(tmp_path)["step"] == 1_000_000
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("settings.json", "step-final.pt", "step-000001-0123456z.pt")]
+    for other in others:
+        other.touch()
+    saved(tmp_path, 1, 2, 3)
+    assert all(other.exists() for other in others)
+    assert checkpoint.newest(tmp_path)["step"] == 3
+
+
+def flip(data: bytearray) -> bytearray:
+    position = random.Random(len(data)).randrange(len(data))
+    data[position] ^= 1 << position % 8
+    return data
+
+
+DAMAGES: dict[str, Callable[[bytearray], bytearray]] = {
+    "truncated to half": lambda data: data[: len(data) // 2],
+    "last byte missing": lambda data: data[:-1],
+    "empty": lambda data: data[:0],
+    "one bit flipped": flip,
+    "first byte changed": lambda data: bytes([data[0] ^ 255]) + data[1:],
+    "zeros at the end": lambda data: data[:-512] + bytes(512),
+    "bytes appended": lambda data: data + b"\0",
+}
+
+
+def damage(path: Path, kind: str) -> None:
+    path.write_bytes(DAMAGES[kind](bytearray(path.read_bytes())))
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_one_is_passed_over_with_a_warning(kind: str, tmp_path: Path) -> None:
+    sound, broken = saved(tmp_path, 5, 10)
+    damage(broken, kind)
+    with pytest.warns(UserWarning, match=f"^damaged: {broken.name}; using {sound.name}, the one before,"):
+        found = checkpoint.newest(tmp_path)
+    assert found["step"] == 5
+    assert torch.equal(found["value"], torch.full((1000,), 5.0))
+
+
+def test_all_damaged_is_an_error(tmp_path: Path) -> None:
+    first, second = saved(tmp_path, 5, 10)
+    damage(first, "empty")
+    damage(second, "one bit flipped")
+    message = f"every checkpoint in {tmp_path} is damaged ({second.name}, {first.name}): delete the folder"
+    with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+        checkpoint.newest(tmp_path)
+
+
+def test_a_partial_file_is_no_checkpoint_and_goes_with_the_next(tmp_path: Path) -> None:
+    first, second = saved(tmp_path, 5, 10)
+    leftover = tmp_path / ".step-000015-0123abcd.pt.4711"  # as a kill in mid-write leaves it
+    leftover.write_bytes(second.read_bytes()[:100])
+    assert checkpoint.newest(tmp_path)["step"] == 10
+    (third,) = saved(tmp_path, 15)
+    assert set(tmp_path.iterdir()) == {second, third}
+    assert not first.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [{"value": 1}, CONTENT]
+)  # the second with another digest, and so another name
+def test_a_damaged_one_is_replaced_by_the_step_done_again(content: dict[str, Any], tmp_path: Path) -> None:
+    sound = checkpoint.save(tmp_path, 5, {"value": 1})
+    damage(checkpoint.save(tmp_path, 10, {"value": 1}), "truncated to half")
+    again = checkpoint.save(tmp_path, 10, content)
+    assert set(tmp_path.iterdir()) == {sound, again}
+    assert checkpoint.newest(tmp_path)["step"] == 10
+
+
+def drawn() -> list[float]:
+    return [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), *torch.rand(2).tolist()]
+
+
+def seed_all(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def states_of_other_tests() -> Any:
+    with checkpoint.kept_random_states():
+        yield
+
+
+def test_random_states_come_back_from_a_file(tmp_path: Path) -> None:
+    seed_all(1)
+    random.gauss(0, 1), np.random.randn()  # each keeps a second number for the next call
+    checkpoint.save(tmp_path, 1, {"random": checkpoint.random_states()})
+    expected = drawn()
+    seed_all(2)
+    assert drawn() != expected
+    checkpoint.restore_random_states(checkpoint.newest(tmp_path)["random"])
+    assert drawn() == expected
+
+
+def test_states_of_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_on = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: set_on.append(device))
+    checkpoint.restore_random_states(
+        {**checkpoint.random_states(), "cuda": [torch.zeros(16), torch.ones(16)]}
+    )
+    assert set_on == [0]
+
+
+def test_states_of_a_gpu_on_a_machine_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    checkpoint.restore_random_states({**checkpoint.random_states(), "cuda": [torch.zeros(16)]})
+
+
+def test_states_are_kept_whatever_happens() -> None:
+    seed_all(3)
+    expected = drawn()
+    seed_all(3)
+    with checkpoint.kept_random_states():
+        seed_all(4)
+    with pytest.raises(KeyError), checkpoint.kept_random_states():
+        drawn()
+        raise KeyError
+    assert drawn() == expected
