@@ -21,7 +21,8 @@ BELOW = {
 }
 MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "tools": set(),
-    **{room: {"tools"} for room in ("lipschitz", "metrics", "notebook")},
+    **{room: {"tools"} for room in ("metrics", "notebook")},
+    "lipschitz": {"tools", "input_gradient"},
     "theory": BELOW["training"],
     "cost": BELOW["experiment"],
     "papers": BELOW["papers"] | {"metrics"},

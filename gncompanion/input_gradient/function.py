@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gncompanion.input_gradient.per_sample import norms
 from gncompanion.input_gradient.recorder import FrozenGates, Recorder, Tape, start
 from gncompanion.input_gradient.rules import CoupledSamples, Unsupported
 
@@ -102,10 +103,7 @@ def gradient_norm(f: Tensor, g: Tensor) -> Tensor:
     Returns:
         n, shaped like f.
     """
-    flat = g.flatten(1)
-    # Scaled, since the squares of a deep critic's gradient may underflow; the scale cancels, in ∂n/∂g too.
-    scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)
-    return (scale.squeeze(1) * torch.linalg.vector_norm(flat / scale, dim=1)).view_as(f)
+    return norms(g).view_as(f)
 
 
 def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> str | None:

@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gncompanion.input_gradient.per_sample import broadcast
+
 __all__ = [
     "RULES",
     "Call",
@@ -70,7 +72,7 @@ class Call:
 
 def scaled(a: Tensor, constant: Tensor | float, like: Tensor) -> Tensor:
     """a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like` (N, ...)."""
-    return a.to(like.dtype).view(-1, *[1] * (like.dim() - 1)) * constant
+    return broadcast(a.to(like.dtype), like) * constant
 
 
 def _overwriting(replay: Callable[..., Tensor]) -> Callable[..., Tensor]:
