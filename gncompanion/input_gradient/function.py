@@ -15,8 +15,8 @@ GN-GAN), so
 with h_l the input of layer l, δ_l = ∂f/∂z_l the sensitivity of its output, and t_l what reaches layer l of G,
 pushed forward through the network linearised at x. That is four units of work (forward, input-backward,
 tangent, weight products) where an unnormalised critic's step costs three and double backpropagation six; and
-for a generator's step, which needs ∂L/∂x alone, two: the same as without normalization. `replay` has the
-algorithm, `linear_ops` the list of operations that it understands.
+for a generator's step, which needs ∂L/∂x alone, two: the same as without normalization. `frozen_gates` has
+the algorithm, `rules` the list of operations that it understands.
 
 Source: Wu et al., ICCV 2021, Assumption 4, Theorem 6. The official code differentiates twice, in both steps.
 """
@@ -24,21 +24,27 @@ Source: Wu et al., ICCV 2021, Assumption 4, Theorem 6. The official code differe
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 from torch.nn.parallel import DistributedDataParallel
 
+from gncompanion.input_gradient.calls import CoupledSamples, Unsupported
+from gncompanion.input_gradient.coupling import are_coupled, can_be_checked, known_coupling, remember
+from gncompanion.input_gradient.frozen_gates import frozen_gates, start
 from gncompanion.input_gradient.per_sample import norms
-from gncompanion.input_gradient.recorder import FrozenGates, Recorder, Tape, start
-from gncompanion.input_gradient.rules import CoupledSamples, Unsupported
+from gncompanion.input_gradient.recorder import Recorder
+from gncompanion.input_gradient.tape import Tape
+from gncompanion.input_gradient.torch_internals import excluded_from_compile
 
 __all__ = ["METHODS", "Unsupported", "gradient_norm", "unsupported_reason", "value_and_input_gradient"]
 
 METHODS = ("auto", "linear", "autograd")
+REMEDY = 'Use method="autograd" (or "auto"), or piecewise linear layers such as LeakyReLU.'
 
 
 def value_and_input_gradient(
@@ -52,31 +58,40 @@ def value_and_input_gradient(
     """Compute a critic's value and input gradient, both differentiable once more.
 
     Args:
-        critic: any callable, usually an nn.Module, with one value a sample: (N, ...) -> (N,) or (N, 1).
-        x: inputs (N, ...), of floating point type; left as it is, whether it requires a gradient or not.
-        *args: further inputs of the critic, such as labels (N,).
+        critic: Any callable, usually an nn.Module, with one value per sample: (N, ...) -> (N,) or (N, 1).
+        x: Inputs (N, ...), of floating point type; left as they are, whether they require a gradient or not.
+        *args: Further inputs of the critic, such as labels (N,).
         method: "linear" is the fast exact primitive, for critics piecewise linear in x; "autograd" is double
-            backpropagation, for any critic; "auto" takes the first where every operation on the way
-            from x to f is known to be (piecewise) linear, else the second.
-        verify: check the recorded linear map against autograd, at the cost of one more forward and of waiting
-            for the device: pushing x + g through it must give f + ‖g‖² a sample.
-        **kwargs: further keyword inputs of the critic.
+            backpropagation, for any critic; "auto" takes the first where every operation on the way from x to
+            f is known to be (piecewise) linear, else the second.
+        verify: Whether to check the recorded linear map against autograd, at the cost of one more forward and
+            of waiting for the device: pushing x + g through it must give f + ‖g‖² for each sample.
+        **kwargs: Further keyword inputs of the critic.
 
     Returns:
-        f, the values in the critic's own shape, (N,) or (N, 1), and g (N, ...), shaped like x: the gradient
-        of the values' sum with respect to x, which is each sample's own input gradient where samples do not
+        The values f in the critic's own shape, (N,) or (N, 1), and g (N, ...), shaped like x: the gradient of
+        the values' sum with respect to x, which is each sample's own input gradient where samples do not
         touch each other. In a critic that couples them (batch normalization in training mode) it is not, and
         "auto" warns of it.
 
     Raises:
-        Unsupported: with method "linear", if the critic is not known to be piecewise linear; names the
-            module.
-        ValueError: if the critic gives other than one value a sample, or none that depends on x.
-        RuntimeError: with `verify`, if the check fails; on differentiating a weight gradient of the fast
-            method once more.
+        Unsupported: With method "linear", the critic is not known to be piecewise linear; names the module.
+        ValueError: The critic gives other than one value per sample, or none that depends on x.
+        RuntimeError: With `verify`, the check fails; or a weight gradient of the fast method is
+        differentiated
+            once more.
 
-    Source: Wu et al. (ICCV 2021) and Bhaskara et al. (WACV 2022) for the formulas; the algorithm is ours.
+    Example:
+        >>> critic = torch.nn.Linear(3, 1)
+        >>> f, g = value_and_input_gradient(critic, torch.zeros(2, 3))
+        >>> bool((g == critic.weight).all())
+        True
+
+    Source: Wu et al. (arXiv 2109.02235) and Bhaskara et al. (arXiv 2111.03162) for the formulas; the
+    algorithm is ours.
     """
+    if torch.compiler.is_compiling():  # the recorder must see the operations, not a compiled whole
+        return _uncompiled(critic, x, *args, method=method, verify=verify, **kwargs)
     _check(critic, x, method)
     differentiable = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
@@ -84,30 +99,54 @@ def value_and_input_gradient(
         root = leaf.clone()  # an in-place first layer must not reach the caller's tensor
         recorder = Recorder(root, critic, keep=verify or _may_learn(critic))
         with recorder if method != "autograd" else nullcontext():
-            f = _one_value_a_sample(critic(root, *args, **kwargs), len(x))
-        if method == "autograd" or _refused(recorder, f, method):
-            (g,) = _input_gradient(f, [recorder.source], create_graph=differentiable)
+            f = _one_value_per_sample(critic(root, *args, **kwargs), len(x))
+        found, why = None, None if method == "autograd" else recorder.finish(f)
+        if why is None and method != "autograd":
+            found, why = _through_frozen_gates(recorder, f, leaf, verify=verify)
+        if why and method == "linear":
+            raise type(why)(f"{why}. {REMEDY}")
+        if found is None:
+            g = _twice(critic, f, recorder.source, why, create_graph=differentiable)
         else:
-            f, g = _through_frozen_gates(recorder, f, leaf.detach(), verify=verify)
+            f, g = found
             f = _affine_in(x, f, g) if x.requires_grad else f
     return (f, g) if differentiable else (f.detach(), g.detach())
 
 
+@excluded_from_compile
+def _uncompiled(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    return value_and_input_gradient(*args, **kwargs)
+
+
 def gradient_norm(f: Tensor, g: Tensor) -> Tensor:
-    """Compute n = ‖g‖₂ a sample, in the shape of f; its own gradient is 0, not NaN, where g = 0.
+    """Compute n = ‖g‖₂ of each sample, in the shape of f; its own gradient is 0, not NaN, where g = 0.
 
     Args:
-        f: values (N,) or (N, 1).
-        g: input gradients (N, ...).
+        f: Values, (N,) or (N, 1).
+        g: Input gradients (N, ...).
 
     Returns:
-        n, shaped like f.
+        The norms n, shaped like f.
+
+    Example:
+        >>> gradient_norm(torch.zeros(2), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([5., 0.])
     """
     return norms(g).view_as(f)
 
 
 def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> str | None:
-    """Say why the fast method does not apply to this critic at x, or None where it does."""
+    """Say why the fast method does not apply to a critic, or None where it does.
+
+    Args:
+        critic: Any callable, as in `value_and_input_gradient`.
+        x: Inputs (N, ...).
+        *args: Further inputs of the critic.
+        **kwargs: Further keyword inputs of the critic.
+
+    Returns:
+        The reason, which names the module and the operation; None where the fast method applies.
+    """
     try:
         value_and_input_gradient(critic, x, *args, method="linear", **kwargs)
     except Unsupported as why:
@@ -132,20 +171,6 @@ def _check(critic: Callable[..., Tensor], x: Tensor, method: str) -> None:
         raise ValueError(f"x must hold at least one sample, (N, ...); it has shape {tuple(x.shape)}")
 
 
-def _refused(recorder: Recorder, f: Tensor, method: str) -> bool:
-    """Whether the critic is off the list; raises if the caller insists, warns if samples are coupled."""
-    why = recorder.finish(f)
-    if why and method == "linear":
-        raise type(why)(
-            f'{why}. Use method="autograd" (or "auto"), or piecewise linear layers such as LeakyReLU.'
-        )
-    if isinstance(why, CoupledSamples):
-        warnings.warn(
-            f"{why}: g is the gradient of the batch's summed values, not of each sample's own", stacklevel=4
-        )
-    return why is not None
-
-
 def _leaf(x: Tensor) -> Tensor:
     return (x.clone() if x.is_inference() else x.detach()).requires_grad_()
 
@@ -154,37 +179,72 @@ def _may_learn(critic: Callable[..., Tensor]) -> bool:
     return not isinstance(critic, nn.Module) or any(p.requires_grad for p in critic.parameters())
 
 
-def _one_value_a_sample(f: Any, n: int) -> Tensor:
+def _one_value_per_sample(f: Any, n: int) -> Tensor:
     if not isinstance(f, Tensor):
         raise ValueError(f"the critic must return one tensor, not {type(f).__name__}")
     if f.numel() != n or f.dim() == 0 or f.shape[0] != n:
         raise ValueError(
-            f"the critic must give one value a sample, ({n},) or ({n}, 1); it gave {tuple(f.shape)}. "
+            f"the critic must give one value per sample, ({n},) or ({n}, 1); it gave {tuple(f.shape)}. "
             "Average a map of outputs over its positions inside the critic."
         )
     return f
 
 
-def _input_gradient(f: Tensor, sources: list[Any], *, create_graph: bool) -> tuple[Tensor | None, ...]:
+def _differentiated(
+    f: Tensor, sources: list[GradientEdge], *, create_graph: bool = False, retain_graph: bool = False
+) -> tuple[Tensor, Sequence[Tensor | None]]:
+    """∂ Σ f by the first source, which is x, and by the others, some of which f may not depend on."""
     if not f.requires_grad:
         raise ValueError("the critic's value does not depend on x: it was computed without autograd")
-    ones = torch.ones_like(f)
-    gradients = torch.autograd.grad(f, sources, ones, create_graph=create_graph, allow_unused=True)
-    if gradients[0] is None:
+    g, *others = torch.autograd.grad(
+        f,
+        sources,
+        torch.ones_like(f),
+        create_graph=create_graph,
+        retain_graph=create_graph or retain_graph,
+        allow_unused=True,
+    )
+    if g is None:
         raise ValueError("the critic's value does not depend on x")
-    return gradients
+    return g, others
 
 
-def _through_frozen_gates(recorder: Recorder, f: Tensor, x: Tensor, *, verify: bool) -> tuple[Tensor, Tensor]:
-    g, *deltas = _input_gradient(f, [recorder.source, *recorder.edges], create_graph=False)
+def _twice(
+    critic: Callable[..., Tensor],
+    f: Tensor,
+    source: GradientEdge,
+    why: Unsupported | None,
+    *,
+    create_graph: bool,
+) -> Tensor:
+    """∇f with a graph of its own, to be differentiated twice; warns where samples are coupled."""
+    coupled = known_coupling(critic) if why and len(f) > 1 else False
+    if coupled is None and not can_be_checked(f):
+        coupled = isinstance(why, CoupledSamples)
+    g, _ = _differentiated(f, [source], create_graph=create_graph, retain_graph=coupled is None)
+    if coupled is None:
+        coupled = are_coupled(f, source, g)
+        remember(critic, coupled)
+    if coupled:
+        warnings.warn(
+            f"{why}; and the critic's samples influence each other: g is the gradient of the batch's summed "
+            "values, not of each sample's own",
+            stacklevel=3,
+        )
+    return g
+
+
+def _through_frozen_gates(
+    recorder: Recorder, f: Tensor, leaf: Tensor, *, verify: bool
+) -> tuple[tuple[Tensor, Tensor] | None, Unsupported | None]:
+    """(f, g) by the recorded tape; or the reason why that would be wrong, with f's graph still there."""
+    g, deltas = _differentiated(f, [recorder.source, *recorder.edges], retain_graph=recorder.watching)
     if recorder.hooked:
-        raise Unsupported('a hook on one of its activations changes the gradient. Use method="autograd".')
-    f = f.detach()
+        return None, Unsupported("a hook on one of its activations changes the gradient")
+    f, x = f.detach(), recorder.untouched_input(leaf)
     if verify:
         _verify(recorder.tape, f, g, x)
-    if not recorder.edges:
-        return f, g
-    return FrozenGates.apply(recorder.tape, f, g, x, deltas, *recorder.tape.saved)
+    return (frozen_gates(recorder.tape, f, g, x, deltas) if recorder.edges else (f, g)), None
 
 
 def _verify(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:

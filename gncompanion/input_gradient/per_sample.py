@@ -38,7 +38,8 @@ def norms(x: Tensor) -> Tensor:
     flat = x.flatten(1)
     # Scaled, since the squares of a deep critic's gradient may underflow; the scale cancels, in ∂n/∂x too.
     scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    return scale.squeeze(1) * torch.linalg.vector_norm(flat / scale, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(flat / scale, dim=1)
+    return scale.squeeze(1) * lengths
 
 
 def input_gradient(f: Tensor, x: Tensor, *, create_graph: bool = False) -> Tensor:

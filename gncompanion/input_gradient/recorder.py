@@ -1,180 +1,127 @@
-"""The critic's forward, recorded as one affine map a sample, to be run again with frozen gates.
+"""Watches a critic's forward and writes its tape: how each operation from x to f acts on u = a·h + t.
 
-Inside one region of a piecewise linear critic every layer is affine. `Recorder` watches the forward and
-keeps, for each operation on the path from x to f, how it acts on `u = a·h + t` (`linear_ops`). `FrozenGates`
-turns that record into a differentiable function of the critic's weights:
+Inside one region of a piecewise linear critic every layer is affine. The record holds only if every operation
+on the way was seen, and if what it used is still what it was. Nobody promises that: a critic may change
+buffers, views and weights in place, in or out of autograd's sight. So
 
-    forward     δ_l = ∂f/∂z_l for every operation with a weight, and g = δ_0          one input-backward
+    a tracked tensor    is known by its identity and its count of changes in place
+    a constant          is copied, unless it is a rule's own
+    a large weight      is compared with its count of changes, at the end and by autograd before the backward
+    memory              of tracked tensors and large weights may not be changed through another name
 
-    backward    from a = ∂L/∂f and G = ∂L/∂g:  u_0 = a·x + G  is pushed through the record, and at layer l
-                ∂L/∂W_l = Σ_samples δ_l ⊗ u_l        ∂L/∂b_l = Σ_samples a·δ_l        a forward, a W-product
-
-Since u_0 = a·(x + G/a), it is the *plain* weight gradient at the shifted point x + G/a, gates frozen at x.
+and whatever else happens, the record is refused, with the reason.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
+from numbers import Number
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakIdKeyDictionary
 
-from gncompanion.input_gradient.rules import (
-    RULES,
-    Call,
-    CoupledSamples,
-    SideDoor,
-    Unsupported,
-    is_side_door,
-    overwrites,
-    scaled,
+from gncompanion.input_gradient.calls import Call, CoupledSamples, Replay, Unsupported
+from gncompanion.input_gradient.rules import RULES, applied
+from gncompanion.input_gradient.tape import Saved, Slot, Step, Tape, autocast_state, copies, leaves, mapped
+from gncompanion.input_gradient.torch_internals import (
+    WeakTensorKeys,
+    hooks_made,
+    is_view,
+    storage_key,
+    version,
 )
 
-__all__ = ["FrozenGates", "Recorder", "Tape", "start"]
+__all__ = ["Recorder"]
 
-
-@dataclass(frozen=True)
-class Slot:
-    """Stands, in a recorded call, for a value that depends on x."""
-
-    index: int
-
-
-@dataclass(frozen=True)
-class Saved:
-    """Stands, in a recorded call, for a tensor that does not depend on x: a weight, a gate, a constant."""
-
-    index: int
-
-
-@dataclass
-class Step:
-    """One recorded operation: `function(a, *args, **kwargs)` fills the slots `outputs`."""
-
-    function: Callable[..., Any]
-    args: Any
-    kwargs: Any
-    inputs: tuple[int, ...]  # the slots among them
-    autocast: dict[str, Any]
-    weights: tuple[int, ...]  # the saved tensors that want a gradient
-    outputs: tuple[int, ...] = ()
-
-
-@dataclass
-class Tape:
-    """The steps from x (slot 0) to f (slot `result`), and the tensors they use."""
-
-    steps: list[Step] = field(default_factory=list)
-    saved: list[Tensor] = field(default_factory=list)
-    slots: int = 1
-    result: int = 0
-
-    def new_slots(self, n: int) -> tuple[int, ...]:
-        self.slots += n
-        return tuple(range(self.slots - n, self.slots))
-
-    def save(self, tensor: Tensor) -> Saved:
-        for index, known in enumerate(self.saved):
-            if known is tensor:
-                return Saved(index)
-        self.saved.append(tensor)
-        return Saved(len(self.saved) - 1)
-
-    def replay(self, a: Tensor, u: Tensor, saved: list[Tensor]) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Push u_0 (N, ...) through the record; yield each step with its outputs, free what is used up."""
-        last_use = {slot: n for n, step in enumerate(self.steps) for slot in step.inputs}
-        values: dict[int, Tensor] = {0: u}
-        for n, step in enumerate(self.steps):
-            args, kwargs = _fill((step.args, step.kwargs), values, saved)
-            if overwrites(step.function):
-                later = (v for slot, v in values.items() if last_use.get(slot, n) > n or slot == self.result)
-                args = (args[0].clone() if _share_memory(args[0], later) else args[0], *args[1:])
-            with _as_recorded(step.autocast):
-                outputs = _tuple(step.function(a, *args, **kwargs))
-            yield step, outputs
-            values |= zip(step.outputs, (out.detach() for out in outputs), strict=True)
-            for slot in {*step.inputs, *step.outputs}:
-                if last_use.get(slot, -1) <= n and slot != self.result:
-                    values.pop(slot, None)
-
-
-def _share_memory(tensor: Any, others: Iterable[Tensor]) -> bool:
-    return any(other.untyped_storage() is tensor.untyped_storage() for other in others)
-
-
-def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-def _map(function: Callable[[Any], Any], value: Any) -> Any:
-    """`function` applied to the leaves of nested tuples, lists and dicts."""
-    kind = type(value)
-    if kind is tuple or kind is list:
-        return kind([_map(function, v) if type(v) in _NESTS else function(v) for v in value])
-    if kind is dict:
-        return {k: _map(function, v) for k, v in value.items()}
-    return function(value)
-
-
-_NESTS = (tuple, list, dict)
-
-
-def _leaves(value: Any) -> list[Any]:
-    leaves: list[Any] = []
-    _map(leaves.append, value)
-    return leaves
-
-
-def _fill(value: Any, values: dict[int, Tensor], saved: list[Tensor]) -> Any:
-    tables = {Slot: values, Saved: saved}
-    return _map(lambda leaf: tables[type(leaf)][leaf.index] if type(leaf) in tables else leaf, value)
+SIDE_DOORS = {  # ways to change a tensor's memory that leave no trace in its count of changes
+    getattr(Tensor, name)
+    for name in ("__array__", "__dlpack__", "apply_", "data_ptr", "map_", "numpy", "resize_", "set_")
+} | {getattr(Tensor, name) for name in ("share_memory_", "storage", "untyped_storage")}
+NODE = vars(torch._C.TensorBase)["grad_fn"].__get__  # on which a hook may change a gradient
+PLAIN: tuple[type, ...] = (Number, str, slice, type(None), type(...), torch.Size)
+PLAIN += (torch.dtype, torch.device, torch.layout, torch.memory_format)
 
 
 class Recorder(TorchFunctionMode):
-    """Watches a critic's forward and writes its tape; the forward itself runs as always, under autograd.
+    """Watches a critic's forward, while it is entered; the forward itself runs as always, under autograd.
 
     A tensor is tracked when it is known to depend on `root` through recorded operations alone. The first call
     that cannot be replayed ends the record, with the reason in `refusal`; the forward goes on undisturbed.
 
     Args:
-        root: the critic's input (N, ...), requiring a gradient.
-        critic: only to name the module in a refusal.
-        keep: False records nothing but whether every call is supported (no weight wants a gradient).
+        root: The critic's input (N, ...), requiring a gradient.
+        critic: The critic, only to name the module in a refusal.
+        keep: Whether to write the tape; False notes nothing but whether every call is supported.
+
+    Attributes:
+        tape: The record.
+        refusal: Why the record is of no use, or None.
+        watching: Whether an activation has a hook.
+        hooked: Whether such a hook has changed a gradient.
+        source: Where autograd finds ∇f.
+        edges: Where autograd finds δ, one for each step with weights.
     """
 
     def __init__(self, root: Tensor, critic: Callable[..., Any], *, keep: bool = True) -> None:
         super().__init__()
         self.tape = Tape()
         self.refusal: Unsupported | None = None
-        self.hooked = False  # a hook on an activation has changed a gradient
+        self.watching = self.hooked = False
         self.root = root
         self.source = get_gradient_edge(root)
-        self.edges: list[GradientEdge] = []  # where autograd finds δ, one for each step with weights
+        self.edges: list[GradientEdge] = []
         self._critic, self._keep = critic, keep
-        self._known = WeakIdKeyDictionary()  # tensor -> (slot, version)
-        self._views: list[tuple[Tensor, int]] = []  # results of layers that are views, and their versions
-        self._known[root] = (0, root._version)
+        self._known = WeakTensorKeys()  # tensor -> (slot, version)
+        self._versions: list[
+            tuple[Tensor, int, str]
+        ] = []  # what must not change until the end, and what it is
+        self._node_hooks: int | None = None  # made before a node was asked for, and of tensors since
+        self._known[root] = (0, version(root))
 
-    def finish(self, f: Tensor) -> Unsupported | None:
-        """Names the tape's result; returns why the record is of no use, if so."""
-        if self.refusal is None and not self._lookup(f):
-            self.refusal = Unsupported("its value depends on x through operations that were not seen")
-        if self.refusal is None and any(view._version != version for view, version in self._views):
-            # the change in place has passed by the node of the view, at which δ would be collected
-            self.refusal = Unsupported("the result of a layer, a view, was modified in place")
-        if self.refusal is None and self.edges and not self._keep:
-            self.refusal = Unsupported("a weight wants a gradient that is not among the critic's parameters")
+    def finish(self, f: Any) -> Unsupported | None:
+        """Name the tape's result.
+
+        Args:
+            f: What the critic returned.
+
+        Returns:
+            Why the record is of no use, or None.
+        """
+        if self.refusal is None:
+            self.refusal = self._unfinished(f)
         if self.refusal is None:
             self.tape.result = self._known[f][0]
         return self.refusal
+
+    def untouched_input(self, leaf: Tensor) -> Tensor:
+        """Return the critic's input as it was, which nobody else can change any more.
+
+        Args:
+            leaf: What `root` is a copy of.
+        """
+        unchanged = version(self.root) == self._known[self.root][1] == 0
+        return self.root.detach() if unchanged else leaf.detach().clone()
+
+    def _unfinished(self, f: Any) -> Unsupported | None:
+        known = self._lookup(f)
+        if not known:
+            return Unsupported("its value depends on x through operations that were not seen")
+        if known[1] != version(f):
+            return Unsupported("its value was modified in place through operations that were not seen")
+        for tensor, count, what in self._versions:
+            if version(tensor) != count:
+                return Unsupported(f"{what} was modified in place")
+        if self._node_hooks is not None and hooks_made() > self._node_hooks:
+            return Unsupported("a hook on a node of autograd's graph may change the gradient")
+        if self.edges and not self._keep:
+            return Unsupported("a weight wants a gradient that is not among the critic's parameters")
+        return None
 
     def __torch_function__(
         self,
@@ -184,36 +131,69 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.refusal or not torch.is_grad_enabled() or not (seen := self._seen(args, kwargs)):
+        if self.refusal:
             return function(*args, **kwargs)
-        if function is Tensor.register_hook:
-            args = (args[0], self._watched(args[1]), *args[2:])
-        step = self._rule(function, args, kwargs, seen)  # first: the call may change its arguments in place
+        tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        seen = {id(t): known for t in tensors if (known := self._lookup(t))}
+        if function in SIDE_DOORS and self._holds(tensors[0]):
+            self._refuse(Unsupported("it may change a tensor out of sight"), function)
+        self._count_hooks(function)
+        others = [(t, version(t)) for t in tensors if id(t) not in seen]
+        result = self._run(function, args, kwargs, seen) if seen else function(*args, **kwargs)
+        if any(version(t) != count and self._holds(t) for t, count in others):
+            self._refuse(
+                Unsupported("it changes memory that the record needs, through another name"), function
+            )
+        return result
+
+    def _run(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        seen: dict[int, tuple[int, int]],
+    ) -> Any:
+        """Run a call on tracked tensors, and record it where autograd does."""
+        if not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        if function == Tensor.register_hook:
+            args, self.watching = (args[0], self._watched(args[1]), *args[2:]), True
+        step = self._step(function, args, kwargs, seen)  # first: the call may change its arguments in place
         result = function(*args, **kwargs)
-        outputs = [out for out in _tuple(result) if isinstance(out, Tensor) and out.requires_grad]
-        if outputs or isinstance(step, SideDoor):  # sizes, comparisons, detached copies are constants
+        found = result if isinstance(result, tuple | list) else (result,)
+        outputs = [out for out in found if isinstance(out, Tensor) and out.requires_grad]
+        if outputs:  # sizes, comparisons, detached copies are constants
             self._record(step, outputs, function)
         return result
+
+    def _count_hooks(self, function: Callable[..., Any]) -> None:
+        """From when a node is asked for, count the hooks of tensors, which are watched. Others may be its."""
+        if function == NODE and self._node_hooks is None:
+            self._node_hooks = hooks_made()
+        elif function == Tensor.register_hook and self._node_hooks is not None:
+            self._node_hooks += 1
 
     def _watched(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor | None]:
         """The same hook; notes when it changes the gradient, which the record knows nothing of."""
 
         def watched(grad: Tensor) -> Tensor | None:
+            before = version(grad)
             changed = hook(grad)
-            self.hooked |= changed is not None
+            self.hooked |= changed is not None or version(grad) != before
             return changed
 
         return watched
 
-    def _seen(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int, tuple[int, int]]:
-        """The slot and version of each tracked tensor in a call, by its id."""
-        found = ((leaf, self._lookup(leaf)) for leaf in _leaves((args, kwargs)))
-        return {id(leaf): known for leaf, known in found if known}
-
     def _lookup(self, value: Any) -> tuple[int, int] | None:
+        """The slot of a tracked tensor, and its version when it was recorded."""
         return self._known.get(value) if isinstance(value, Tensor) and not value.is_leaf else None
 
-    def _rule(
+    def _holds(self, tensor: Tensor) -> bool:
+        """Whether a tensor lies in memory that the record needs: of tracked tensors and of large weights."""
+        needed = [*self._known.keys(), *(self.tape.saved[index] for index in self.tape.shared)]
+        return storage_key(tensor) in {storage_key(t) for t in needed}
+
+    def _step(
         self,
         function: Callable[..., Any],
         args: tuple[Any, ...],
@@ -221,77 +201,83 @@ class Recorder(TorchFunctionMode):
         seen: dict[int, tuple[int, int]],
     ) -> Step | Unsupported:
         """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
-        if is_side_door(function):
-            return SideDoor("it may change a tensor out of sight")
         if function not in RULES:
             return Unsupported("not among the operations known to be linear or piecewise linear")
+        given = {id(leaf) for leaf in leaves((args, kwargs))}
 
         def is_tracked(value: Any) -> bool:
             if id(value) not in seen:
                 return False
-            if seen[id(value)][1] != value._version:
+            if seen[id(value)][1] != version(value):
                 raise Unsupported("a tensor that depends on x was modified in place through another name")
             return True
 
         def placeholder(value: Any) -> Any:
             if not isinstance(value, Tensor):
-                return value
-            return Slot(seen[id(value)][0]) if is_tracked(value) else self._constant(value)
+                return _plain(value)
+            if is_tracked(value):
+                return Slot(seen[id(value)][0])
+            return self._constant(value, private=id(value) not in given)
 
         try:
-            replay, *arguments = RULES[function](Call(function, args, kwargs, is_tracked))
-            return self._step(replay, _map(placeholder, arguments))
+            replay = applied(Call(function, args, kwargs, is_tracked))
+            args, kwargs = mapped(placeholder, (replay.args, replay.kwargs))
         except Unsupported as why:
             return why
         except (AttributeError, IndexError, TypeError, ValueError) as error:  # the rule's, not the call's
             return Unsupported(f"it is called in a way that is not foreseen ({error})")
+        return self._new_step(replace(replay, args=args, kwargs=kwargs))
 
-    def _step(self, replay: Callable[..., Any], arguments: list[Any]) -> Step:
-        leaves = _leaves(arguments)
-        inputs = tuple(leaf.index for leaf in leaves if type(leaf) is Slot)
-        saved = {leaf.index for leaf in leaves if type(leaf) is Saved}
-        weights = tuple(sorted(index for index in saved if self.tape.saved[index].requires_grad))
-        return Step(replay, *arguments, inputs, _autocast(self.root.device.type), weights)
+    def _new_step(self, replay: Replay) -> Step:
+        found = leaves((replay.args, replay.kwargs))
+        inputs = tuple(leaf.index for leaf in found if type(leaf) is Slot)
+        saved = {leaf.index for leaf in found if type(leaf) is Saved}
+        weights = tuple(sorted(saved & self.tape.weights.keys()))
+        return Step(replay, inputs, weights, autocast_state(self.root.device.type))
 
-    def _constant(self, value: Tensor) -> Saved | None:
-        if value.requires_grad and _reaches(value.grad_fn, self.source.node):
-            raise Unsupported("one of its arguments depends on x through operations that were not seen")
-        return self.tape.save(value) if self._keep or value.requires_grad else None
+    def _constant(self, value: Tensor, *, private: bool) -> Saved | None:
+        if value.requires_grad:
+            if _reaches(value.grad_fn, self.source.node):
+                raise Unsupported("one of its arguments depends on x through operations that were not seen")
+            if not (value.is_leaf and copies(value)):  # in place, its graph may change with its value
+                self._versions.append((value, version(value), "a weight"))
+        elif not self._keep:
+            return None
+        return self.tape.save(value, private=private)
 
     def _record(self, step: Step | Unsupported, outputs: list[Tensor], function: Callable[..., Any]) -> None:
         moved = any(out.dim() == 0 or out.shape[0] != self.root.shape[0] for out in outputs)
         if moved and isinstance(step, Step):
             step = CoupledSamples("it moves or mixes the batch dimension")
         if isinstance(step, Unsupported):
-            self.refusal = type(step)(f"{_calling_module(self._critic)}{_name(function)}: {step}")
+            if any(_reaches(out.grad_fn, self.source.node) for out in outputs):  # else they are constants
+                self._refuse(step, function)
             return
         step.outputs = self.tape.new_slots(len(outputs))
         for out, slot in zip(outputs, step.outputs, strict=True):
-            self._known[out] = (slot, out._version)
+            self._known[out] = (slot, version(out))
         if step.weights:
             self.edges.append(get_gradient_edge(outputs[0]))
-            if outputs[0]._is_view():
-                self._views.append((outputs[0].detach(), outputs[0]._version))
+            if is_view(outputs[0]):  # a change in place would pass by the node at which δ is collected
+                self._versions.append(
+                    (outputs[0].detach(), version(outputs[0]), "the result of a layer, a view,")
+                )
         if self._keep:
             self.tape.steps.append(step)
+
+    def _refuse(self, why: Unsupported, function: Callable[..., Any]) -> None:
+        self.refusal = type(why)(f"{_calling_module(self._critic)}{_name(function)}: {why}")
+
+
+def _plain(value: Any) -> Any:
+    """A value without tensors in it: in an unknown container one could hide."""
+    if not isinstance(value, PLAIN):
+        raise Unsupported(f"one of its arguments is a {type(value).__name__}, which may hold a tensor")
+    return value
 
 
 def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", repr(function)).removeprefix("TensorBase.")
-
-
-def _autocast(device: str) -> dict[str, Any]:
-    """The autocast in force, as arguments to enter it again; casts are not cached across the two."""
-    enabled = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device)
-    return {"device_type": device, "dtype": dtype, "enabled": enabled, "cache_enabled": False}
-
-
-def _as_recorded(autocast: dict[str, Any]) -> AbstractContextManager[None]:
-    """The autocast of a recorded call; entering torch's costs as much as a small layer."""
-    if autocast["enabled"] or torch.is_autocast_enabled(autocast["device_type"]):
-        return torch.autocast(**autocast)
-    return nullcontext()
 
 
 def _reaches(node: Node | None, target: Node) -> bool:
@@ -310,46 +296,10 @@ def _reaches(node: Node | None, target: Node) -> bool:
 def _calling_module(critic: Callable[..., Any]) -> str:
     """The innermost module whose forward is running, by its name inside the critic."""
     names = {m: name for name, m in critic.named_modules()} if isinstance(critic, nn.Module) else {}
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_locals.get("self")
         if isinstance(module, nn.Module):
             return f"{type(module).__name__} {names.get(module, '')!r}, ".replace(" '',", ",")
         frame = frame.f_back
     return ""
-
-
-class FrozenGates(torch.autograd.Function):
-    """(f, g) as a function of the weights on the tape, with the gates frozen."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, tape: Tape, f: Tensor, g: Tensor, x: Tensor, deltas: list[Tensor | None], *saved: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        ctx.tape = tape
-        ctx.save_for_backward(x, *deltas, *saved)
-        return f.clone(), g.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, a: Tensor, G: Tensor) -> tuple[Tensor | None, ...]:
-        x, *tensors = ctx.saved_tensors
-        steps = [step for step in ctx.tape.steps if step.weights]
-        deltas = dict(zip((step.outputs[0] for step in steps), tensors, strict=False))
-        saved = [t.detach().requires_grad_(t.requires_grad) for t in tensors[len(steps) :]]
-        grads: list[Tensor | None] = [None] * len(saved)
-        with torch.enable_grad():
-            for step, outputs in ctx.tape.replay(a, start(a, x, G), saved):
-                delta = deltas.get(step.outputs[0])
-                if delta is None:  # not on a way to f
-                    continue
-                weights = [saved[index] for index in step.weights]
-                found = torch.autograd.grad(outputs[0], weights, delta)
-                for index, grad in zip(step.weights, found, strict=True):
-                    grads[index] = grad if grads[index] is None else grads[index] + grad
-        return None, None, None, None, None, *grads
-
-
-def start(a: Tensor, x: Tensor, G: Tensor) -> Tensor:
-    """u_0 = a·x + G, what the replay starts from (N, ...)."""
-    return scaled(a, x, like=x) + G

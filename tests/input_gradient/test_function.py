@@ -152,7 +152,7 @@ def test_the_norm_neither_underflows_nor_overflows(scale: float) -> None:
 @pytest.mark.parametrize(
     ("critic", "x", "message"),
     [
-        (nn.Linear(3, 2), torch.zeros(4, 3), r"one value a sample, \(4,\) or \(4, 1\); it gave \(4, 2\)"),
+        (nn.Linear(3, 2), torch.zeros(4, 3), r"one value per sample, \(4,\) or \(4, 1\); it gave \(4, 2\)"),
         (nn.Conv2d(1, 1, 1), torch.zeros(4, 1, 2, 2), "Average a map of outputs"),
         (lambda x: (x, x), torch.zeros(4, 3), "one tensor, not tuple"),
         (lambda x: torch.zeros(4), torch.zeros(4, 3), "does not depend on x"),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gncompanion.input_gradient import value_and_input_gradient
-from tests.helpers.double_backpropagation import FORMULA, N, compare, inputs
+from tests.helpers.double_backpropagation import FORMULA, N, compare, gradients, inputs, largest_error
 from tests.helpers.draws import seeded
 
 
@@ -123,3 +123,47 @@ def test_every_supported_operation(operation: Callable[[Tensor, Tensor], Tensor]
         1e-5 if "float" in operation.__code__.co_names else 1e-12
     )  # one of them passes through float32
     assert compare(critic, x, FORMULA["gn"]) <= tolerance
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda h, w: F.linear(input=h, weight=w, bias=w[0]),
+        lambda h, w: F.linear(h, bias=w[0], weight=w) + torch.add(input=h, other=w[1]),
+        lambda h, w: F.conv1d(input=h[:, None], weight=w[:, None, :3], padding=1).flatten(1),
+        lambda h, w: torch.cat(tensors=[F.leaky_relu(input=h, negative_slope=0.3), h], dim=1),
+        lambda h, w: torch.addmm(w[0], h, w) + torch.addmm(input=w[1], mat1=h, mat2=w, beta=0.5, alpha=2),
+        lambda h, w: h.unsqueeze(2).squeeze() * w[0],
+        lambda h, w: h.view(N, 2, 3).mean(axis=2) @ w[:2],
+        lambda h, w: (w[:2, :3] @ h.view(N, 3, 2)).flatten(1),
+        lambda h, w: h[:, :1].expand(-1, 4) + h[:, :1].expand_as(w[:N, :4]),
+        lambda h, w: h[torch.arange(N), torch.tensor([3, 0, 5, 1])][:, None] * w[0],
+        lambda h, w: h[..., 1:3] @ w[:2],
+        lambda h, w: h[:, None, ..., 0] @ w[:1],
+        lambda h, w: h.gather(1, torch.arange(N)[:, None] % 6) * w[0],
+        lambda h, w: h.view(N, 3, 2).max(2).values @ w[:3] + h.min(dim=1, keepdim=True).values,
+        lambda h, w: h.view(N, 3, 2).sort(-1).values.flatten(1) * w[0],
+        lambda h, w: F.max_pool1d(h.view(N, 2, 3), 2).flatten(1) @ w[:2],
+        lambda h, w: torch.maximum(h, h @ w) - torch.minimum(h, w[0]),
+        lambda h, w: torch.where(h > 0, h * w[0], w[1]) + torch.where(w[2] > 0, 0.5, h),
+        lambda h, w: h.type_as(w) + h.to(w) * w[0].expand_as(h),
+    ],
+)
+def test_what_public_critics_use(operation: Callable[[Tensor, Tensor], Tensor]) -> None:
+    test_every_supported_operation(operation)
+
+
+def test_hardsigmoid_of_which_torch_has_no_second_derivative() -> None:
+    class Critic(nn.Module):
+        def __init__(self, gate: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.first, self.last, self.gate = nn.Linear(3, 6), nn.Linear(6, 1), gate
+            for p in self.double().parameters():
+                nn.init.normal_(p, generator=seeded(5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.gate(self.first(x)))
+
+    fast = gradients(Critic(F.hardsigmoid), inputs((3,)), FORMULA["gn"], "linear")
+    oracle = gradients(Critic(lambda h: F.relu6(h + 3) / 6), inputs((3,)), FORMULA["gn"], "autograd")
+    assert largest_error(fast, oracle) <= 1e-7  # torch computes the slope 1/6 in float32

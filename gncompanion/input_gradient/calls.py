@@ -1,0 +1,85 @@
+"""One call of the critic's forward, how it is run again, and the reasons why it may not be.
+
+A rule looks at a `Call`, some of whose arguments depend on x ("tracked"), and returns a `Replay`: what acts
+on u = a·h + t as the call, with its gates frozen, acts on h. The replayed function gets a, one number per
+sample, as its first argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from gncompanion.input_gradient.per_sample import broadcast
+
+__all__ = ["Call", "CoupledSamples", "Replay", "Rule", "Unsupported", "require", "require_separate", "scaled"]
+
+
+class Unsupported(Exception):
+    """A call that cannot be replayed with frozen gates; the message says why."""
+
+
+class CoupledSamples(Unsupported):
+    """A call that moves or mixes the batch dimension, so that `a` is no longer one number per sample."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call `function(*args, **kwargs)` of the forward, before it runs.
+
+    Attributes:
+        function: The function of torch.
+        args: Its arguments by position.
+        kwargs: Its arguments by name.
+        is_tracked: Tells whether a value is a tensor that depends on x.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    is_tracked: Callable[[Any], bool]
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """Return the argument given at `position` or by `name`."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a call is run again: `function(a, *args, **kwargs)`, with u in place of each tracked tensor h.
+
+    Attributes:
+        function: What acts on u.
+        args: Its arguments by position, after a.
+        kwargs: Its arguments by name.
+        overwrites: Whether it writes its result over its first argument u, in memory that must then be u's
+            alone; fresh memory costs a CPU ten times the arithmetic of a gate.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    overwrites: bool = False
+
+
+Rule = Callable[[Call], Replay]
+
+
+def require(condition: bool, why: str) -> None:
+    """Refuse a call unless a condition holds."""
+    if not condition:
+        raise Unsupported(why)
+
+
+def require_separate(condition: bool, why: str = "it moves or mixes the batch dimension") -> None:
+    """Refuse a call unless it keeps the samples apart, at dimension 0."""
+    if not condition:
+        raise CoupledSamples(why)
+
+
+def scaled(a: Tensor, constant: Tensor | float, like: Tensor) -> Tensor:
+    """Compute a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like` (N, ...)."""
+    return broadcast(a.to(like.dtype), like) * constant
