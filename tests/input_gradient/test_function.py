@@ -204,3 +204,15 @@ def test_flops_through_the_critic_in_the_generators_step(full_size: nn.Module) -
         for c in (build("none"), build("gn", method="linear"), build("gn", method="autograd"))
     )
     assert fast / plain <= 1.01 < 2.4 < twice / plain
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler's own
+def test_under_a_compiler_it_is_the_same() -> None:
+    """The recorder stays outside: a compiler that traced it would see neither operations nor gates."""
+    critic, shape = critics()["dcgan on digits"]
+    x, found = inputs(shape, torch.float32), []
+    for score in (build("gn").score, torch.compile(build("gn").score, backend="eager")):
+        critic.zero_grad()
+        score(critic, x).sum().backward()
+        found.append(dict(enumerate(p.grad.clone() for p in critic.parameters())))
+    assert largest_error(found[1], found[0]) <= 1e-5  # float32, as above
