@@ -7,15 +7,27 @@ sample, as its first argument.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gncompanion.input_gradient.per_sample import broadcast
 
-__all__ = ["Call", "CoupledSamples", "Replay", "Rule", "Unsupported", "require", "require_separate", "scaled"]
+__all__ = [
+    "Call",
+    "CoupledSamples",
+    "Replay",
+    "Rule",
+    "Unsupported",
+    "place_of",
+    "require",
+    "require_separate",
+    "scaled",
+]
 
 
 class Unsupported(Exception):
@@ -83,3 +95,24 @@ def require_separate(condition: bool, why: str = "it moves or mixes the batch di
 def scaled(a: Tensor, constant: Tensor | float, like: Tensor) -> Tensor:
     """Compute a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like` (N, ...)."""
     return broadcast(a.to(like.dtype), like) * constant
+
+
+def place_of(critic: Callable[..., Any], function: Callable[..., Any]) -> str:
+    """Say where in a critic a function is being called: the innermost module, by its name, and the function.
+
+    Args:
+        critic: The critic whose forward is running.
+        function: The function of torch.
+
+    Returns:
+        Such as "ELU '1.1', elu".
+    """
+    name = getattr(function, "__qualname__", repr(function)).removeprefix("TensorBase.")
+    names = {m: name for name, m in critic.named_modules()} if isinstance(critic, nn.Module) else {}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_locals.get("self")
+        if isinstance(module, nn.Module):
+            return f"{type(module).__name__} {names.get(module, '')!r}, {name}".replace(" '',", ",")
+        frame = frame.f_back
+    return name

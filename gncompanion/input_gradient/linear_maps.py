@@ -21,27 +21,17 @@ __all__ = [
     "addmm",
     "affine",
     "again",
-    "along",
     "batch_norm",
-    "cast",
     "column",
-    "concatenate",
     "dims_of",
-    "expand",
-    "gather",
-    "index",
     "interpolate",
     "matmul",
     "only_first_tracked",
-    "pad",
-    "permute",
     "product",
     "quotient",
-    "reshape",
+    "run_again",
     "spatial",
-    "squeeze",
     "sum_of",
-    "transpose",
     "where",
 ]
 
@@ -69,81 +59,13 @@ def only_first_tracked(call: Call) -> Tensor:
 def again(call: Call) -> Replay:
     """An elementwise linear map, or another that is the same call with u."""
     only_first_tracked(call)
-    return _again(call)
+    return run_again(call)
 
 
-def _again(call: Call) -> Replay:
+def run_again(call: Call) -> Replay:
+    """The same call with u in place of h, for rules that have checked it."""
     function = call.function  # not `call`, which would keep the activations alive
     return Replay(lambda a, *args, **kwargs: function(*args, **kwargs), call.args, call.kwargs)
-
-
-def reshape(call: Call) -> Replay:
-    """view, reshape, flatten, unflatten: row-major, samples stay apart while dimension 0 keeps its length."""
-    only_first_tracked(call)
-    require(not isinstance(call.argument(1, "dtype"), torch.dtype), "it reinterprets bits")
-    return _again(call)
-
-
-def squeeze(call: Call) -> Replay:
-    """Dimensions of length 1 taken away: those given, or all, of which the batch must not be one."""
-    h, dims = only_first_tracked(call), call.argument(1, "dim")
-    if dims is None:
-        require_separate(h.shape[0] != 1, "it takes the batch dimension away from a batch of one")
-    else:
-        require_separate(0 not in dims_of(dims, h.dim()))
-    return _again(call)
-
-
-def along(position: int, *, extra: int = 0) -> Rule:
-    """A map along dimensions, given at `position` or as `dim` or `axis`, that must not include the batch."""
-
-    def rule(call: Call) -> Replay:
-        h, dims = only_first_tracked(call), call.argument(position, "dim", call.kwargs.get("axis"))
-        require_separate(dims is not None and dims != (), "without `dim` it includes the batch")
-        require_separate(0 not in dims_of(dims, h.dim() + extra))
-        return _again(call)
-
-    return rule
-
-
-def permute(call: Call) -> Replay:
-    """A permutation of the dimensions that leaves the batch first."""
-    h = only_first_tracked(call)
-    order = call.args[1:] if len(call.args) > 2 else call.argument(1, "dims")
-    order = tuple(order) if isinstance(order, Iterable) else (order,)
-    require_separate(order[0] % h.dim() == 0)
-    return _again(call)
-
-
-def transpose(call: Call) -> Replay:
-    """Two dimensions exchanged, neither of them the batch."""
-    h = only_first_tracked(call)
-    first = call.argument(1, "dim0", call.kwargs.get("axis0"))
-    second = call.argument(2, "dim1", call.kwargs.get("axis1"))
-    require_separate(0 not in dims_of((first, second), h.dim()))
-    return _again(call)
-
-
-def index(call: Call) -> Replay:
-    """h[:, i, j:k, ..., None], behind a whole batch; or one per sample, h[arange(N), y]."""
-    h = only_first_tracked(call)
-    found = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-    if isinstance(found[0], Tensor):
-        require_separate(_is_each_sample(found, len(h)), "it indexes the batch by a tensor")
-        return _again(call)
-    plain = all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in found[1:])
-    behind = found[0] is Ellipsis and len(found) <= h.dim()
-    whole = isinstance(found[0], slice) and found[0] == slice(None)
-    require_separate(plain and (whole or behind), "it indexes the batch or by a tensor")
-    return _again(call)
-
-
-def _is_each_sample(found: tuple[Any, ...], n: int) -> bool:
-    """Tell whether an index is (0 … N−1, one whole number per sample, …); on a CPU only."""
-    if any(not isinstance(i, Tensor) or i.is_floating_point() or i.shape != (n,) for i in found):
-        return False
-    batch = found[0]
-    return batch.device.type == "cpu" and torch.equal(batch, torch.arange(n, dtype=batch.dtype))
 
 
 def spatial(ndim: int) -> Rule:
@@ -151,40 +73,15 @@ def spatial(ndim: int) -> Rule:
 
     def rule(call: Call) -> Replay:
         require_separate(only_first_tracked(call).dim() == ndim, "its input has no batch dimension")
-        return _again(call)
+        return run_again(call)
 
     return rule
-
-
-def pad(call: Call) -> Replay:
-    """Padding with zeros, or with h's own values."""
-    h = only_first_tracked(call)
-    require(not call.argument(3, "value"), "it pads with a non-zero constant")
-    require_separate(len(call.argument(1, "pad")) // 2 < h.dim())
-    return _again(call)
 
 
 def interpolate(call: Call) -> Replay:
     """Images made larger or smaller, by any of torch's linear modes."""
     require_separate(only_first_tracked(call).dim() >= 3)
-    return _again(call)
-
-
-def concatenate(extra: int) -> Rule:
-    """cat (extra = 0) and stack (extra = 1); pieces that do not depend on x are constants."""
-
-    def rule(call: Call) -> Replay:
-        pieces, dim = tuple(call.args[0]), call.argument(1, "dim", call.kwargs.get("axis", 0))
-        tracked = [call.is_tracked(p) for p in pieces]
-        require_separate(0 not in dims_of(dim, pieces[0].dim() + extra))
-        function = torch.stack if extra else torch.cat
-
-        def replay(a: Tensor, values: list[Tensor]) -> Tensor:
-            return function([v if t else scaled(a, v, v) for v, t in zip(values, tracked, strict=True)], dim)
-
-        return Replay(replay, (list(pieces),))
-
-    return rule
+    return run_again(call)
 
 
 def _same_rank(call: Call, values: Iterable[Any]) -> None:
@@ -269,32 +166,6 @@ def matmul(call: Call) -> Replay:
     h, weight, least = (left, right, 2) if call.is_tracked(left) else (right, left, 3)
     require_separate(h.dim() >= least and weight.dim() <= 2)
     return Replay(lambda a, x, y: torch.matmul(x, y), (left, right))
-
-
-def expand(call: Call) -> Replay:
-    """Dimensions of length 1 repeated; the batch stays first while no dimension is added before it."""
-    h = only_first_tracked(call)
-    shape = call.args[1:] if len(call.args) > 2 else call.argument(1, "size", call.kwargs.get("other"))
-    sizes = tuple(shape.shape if isinstance(shape, Tensor) else shape)
-    require_separate(len(sizes) == h.dim())
-    return Replay(lambda a, u: u.expand(sizes), (h,))
-
-
-def cast(call: Call) -> Replay:
-    """Another type or device: one that is named, or that of another tensor."""
-    h = only_first_tracked(call)
-    like = next((v for v in (*call.args[1:], *call.kwargs.values()) if isinstance(v, Tensor)), None)
-    if like is None:
-        return _again(call)
-    device, dtype = like.device, like.dtype
-    return Replay(lambda a, u: u.to(device, dtype), (h,))
-
-
-def gather(call: Call) -> Replay:
-    """Entries picked from each sample by a constant index of its own."""
-    h, dim = only_first_tracked(call), call.argument(1, "dim")
-    require_separate(0 not in dims_of(dim, h.dim()))
-    return _again(call)
 
 
 def where(call: Call) -> Replay:

@@ -14,21 +14,28 @@ and whatever else happens, the record is refused, with the reason.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Number
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from gncompanion.input_gradient.calls import Call, CoupledSamples, Replay, Unsupported
+from gncompanion.input_gradient.calls import Call, CoupledSamples, Unsupported, place_of
 from gncompanion.input_gradient.rules import RULES, applied
-from gncompanion.input_gradient.tape import Saved, Slot, Step, Tape, autocast_state, copies, leaves, mapped
+from gncompanion.input_gradient.tape import (
+    Saved,
+    Slot,
+    Step,
+    Tape,
+    autocast_state,
+    copies,
+    mapped,
+    tensors_in,
+)
 from gncompanion.input_gradient.torch_internals import (
     WeakTensorKeys,
     hooks_made,
@@ -133,33 +140,32 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.refusal:
             return function(*args, **kwargs)
-        tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = tensors_in((*args, *kwargs.values()))
         seen = {id(t): known for t in tensors if (known := self._lookup(t))}
         if function in SIDE_DOORS and self._holds(tensors[0]):
             self._refuse(Unsupported("it may change a tensor out of sight"), function)
         self._count_hooks(function)
         others = [(t, version(t)) for t in tensors if id(t) not in seen]
-        result = self._run(function, args, kwargs, seen) if seen else function(*args, **kwargs)
+        result = (
+            self._run(Call(function, args, kwargs, self._tracker(seen)), tensors, seen)
+            if seen
+            else function(*args, **kwargs)
+        )
         if any(version(t) != count and self._holds(t) for t, count in others):
             self._refuse(
                 Unsupported("it changes memory that the record needs, through another name"), function
             )
         return result
 
-    def _run(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        seen: dict[int, tuple[int, int]],
-    ) -> Any:
+    def _run(self, call: Call, tensors: list[Tensor], seen: dict[int, tuple[int, int]]) -> Any:
         """Run a call on tracked tensors, and record it where autograd does."""
+        function, args = call.function, call.args
         if not torch.is_grad_enabled():
-            return function(*args, **kwargs)
+            return function(*args, **call.kwargs)
         if function == Tensor.register_hook:
             args, self.watching = (args[0], self._watched(args[1]), *args[2:]), True
-        step = self._step(function, args, kwargs, seen)  # first: the call may change its arguments in place
-        result = function(*args, **kwargs)
+        step = self._step(call, {id(tensor) for tensor in tensors}, seen)  # first: the call may change them
+        result = function(*args, **call.kwargs)
         found = result if isinstance(result, tuple | list) else (result,)
         outputs = [out for out in found if isinstance(out, Tensor) and out.requires_grad]
         if outputs:  # sizes, comparisons, detached copies are constants
@@ -193,17 +199,9 @@ class Recorder(TorchFunctionMode):
         needed = [*self._known.keys(), *(self.tape.saved[index] for index in self.tape.shared)]
         return storage_key(tensor) in {storage_key(t) for t in needed}
 
-    def _step(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        seen: dict[int, tuple[int, int]],
-    ) -> Step | Unsupported:
-        """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
-        if function not in RULES:
-            return Unsupported("not among the operations known to be linear or piecewise linear")
-        given = {id(leaf) for leaf in leaves((args, kwargs))}
+    @staticmethod
+    def _tracker(seen: dict[int, tuple[int, int]]) -> Callable[[Any], bool]:
+        """What tells a rule whether an argument depends on x, and is still what was recorded."""
 
         def is_tracked(value: Any) -> bool:
             if id(value) not in seen:
@@ -212,28 +210,36 @@ class Recorder(TorchFunctionMode):
                 raise Unsupported("a tensor that depends on x was modified in place through another name")
             return True
 
+        return is_tracked
+
+    def _step(self, call: Call, given: set[int], seen: dict[int, tuple[int, int]]) -> Step | Unsupported:
+        """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
+        if call.function not in RULES:
+            return Unsupported("not among the operations known to be linear or piecewise linear")
+        inputs: list[int] = []
+        saved: set[int] = set()
+
         def placeholder(value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return _plain(value)
-            if is_tracked(value):
-                return Slot(seen[id(value)][0])
-            return self._constant(value, private=id(value) not in given)
+            if call.is_tracked(value):
+                inputs.append(seen[id(value)][0])
+                return Slot(inputs[-1])
+            kept = self._constant(value, private=id(value) not in given)
+            if kept is not None:
+                saved.add(kept.index)
+            return kept
 
         try:
-            replay = applied(Call(function, args, kwargs, is_tracked))
+            replay = applied(call)
             args, kwargs = mapped(placeholder, (replay.args, replay.kwargs))
         except Unsupported as why:
             return why
         except (AttributeError, IndexError, TypeError, ValueError) as error:  # the rule's, not the call's
             return Unsupported(f"it is called in a way that is not foreseen ({error})")
-        return self._new_step(replace(replay, args=args, kwargs=kwargs))
-
-    def _new_step(self, replay: Replay) -> Step:
-        found = leaves((replay.args, replay.kwargs))
-        inputs = tuple(leaf.index for leaf in found if type(leaf) is Slot)
-        saved = {leaf.index for leaf in found if type(leaf) is Saved}
         weights = tuple(sorted(saved & self.tape.weights.keys()))
-        return Step(replay, inputs, weights, autocast_state(self.root.device.type))
+        replay = replace(replay, args=args, kwargs=kwargs)
+        return Step(replay, tuple(inputs), weights, autocast_state(self.root.device.type))
 
     def _constant(self, value: Tensor, *, private: bool) -> Saved | None:
         if value.requires_grad:
@@ -266,7 +272,7 @@ class Recorder(TorchFunctionMode):
             self.tape.steps.append(step)
 
     def _refuse(self, why: Unsupported, function: Callable[..., Any]) -> None:
-        self.refusal = type(why)(f"{_calling_module(self._critic)}{_name(function)}: {why}")
+        self.refusal = type(why)(f"{place_of(self._critic, function)}: {why}")
 
 
 def _plain(value: Any) -> Any:
@@ -274,10 +280,6 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, PLAIN):
         raise Unsupported(f"one of its arguments is a {type(value).__name__}, which may hold a tensor")
     return value
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", repr(function)).removeprefix("TensorBase.")
 
 
 def _reaches(node: Node | None, target: Node) -> bool:
@@ -291,15 +293,3 @@ def _reaches(node: Node | None, target: Node) -> bool:
             visited.add(node)
             pending += [parent for parent, _ in node.next_functions]
     return False
-
-
-def _calling_module(critic: Callable[..., Any]) -> str:
-    """The innermost module whose forward is running, by its name inside the critic."""
-    names = {m: name for name, m in critic.named_modules()} if isinstance(critic, nn.Module) else {}
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_locals.get("self")
-        if isinstance(module, nn.Module):
-            return f"{type(module).__name__} {names.get(module, '')!r}, ".replace(" '',", ",")
-        frame = frame.f_back
-    return ""

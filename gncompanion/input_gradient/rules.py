@@ -2,9 +2,9 @@
 
     RULES[function](call) -> Replay        run as replay.function(a, *args, **kwargs), with u in place of h
 
-Everything not in `RULES` is refused, never guessed. To add an operation, write its rule in `linear_maps` or
-`gates` (or find the one that fits), name it in the table below, and add a critic that uses it to the tests of
-rules, which compare with double backpropagation.
+Everything not in `RULES` is refused, never guessed. To add an operation, write its rule in `linear_maps`,
+`shapes` or `gates` (or find the one that fits), name it in the table below, and add a critic that uses it to
+the tests of rules, which compare with double backpropagation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from gncompanion.input_gradient import gates, linear_maps
+from gncompanion.input_gradient import gates, linear_maps, shapes
 from gncompanion.input_gradient.calls import Call, Replay, Rule
 
 __all__ = ["RULES", "applied"]
@@ -72,19 +72,19 @@ _BY_NAME: list[tuple[Rule, tuple[str, ...], tuple[str, ...]]] = [
     (linear_maps.product, OPERANDS, ("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__")),
     (linear_maps.quotient, OPERANDS, ("div", "div_", "divide", "true_divide", "__truediv__", "__itruediv__")),
     (linear_maps.where, ("condition", "input", "other"), ("where",)),
-    (linear_maps.reshape, INPUT, ("view", "reshape", "flatten", "unflatten")),
-    (linear_maps.squeeze, INPUT, ("squeeze",)),
-    (linear_maps.along(1), INPUT, ("sum", "mean", "narrow")),
-    (linear_maps.along(1, extra=1), INPUT, ("unsqueeze",)),
-    (linear_maps.along(2), INPUT, ("chunk", "split")),
-    (linear_maps.permute, INPUT, ("permute",)),
-    (linear_maps.transpose, INPUT, ("transpose", "swapaxes")),
-    (linear_maps.expand, INPUT, ("expand", "expand_as")),
-    (linear_maps.index, INPUT, ("__getitem__",)),
-    (linear_maps.gather, INPUT, ("gather",)),
-    (linear_maps.concatenate(0), ("tensors",), ("cat", "concat", "concatenate")),
-    (linear_maps.concatenate(1), ("tensors",), ("stack",)),
-    (linear_maps.pad, INPUT, ("pad",)),
+    (shapes.reshape, INPUT, ("view", "reshape", "flatten", "unflatten")),
+    (shapes.squeeze, INPUT, ("squeeze",)),
+    (shapes.along(1), INPUT, ("sum", "mean", "narrow")),
+    (shapes.along(1, extra=1), INPUT, ("unsqueeze",)),
+    (shapes.along(2), INPUT, ("chunk", "split")),
+    (shapes.permute, INPUT, ("permute",)),
+    (shapes.transpose, INPUT, ("transpose", "swapaxes")),
+    (shapes.expand, INPUT, ("expand", "expand_as")),
+    (shapes.index, INPUT, ("__getitem__",)),
+    (shapes.gather, INPUT, ("gather",)),
+    (shapes.concatenate(0), ("tensors",), ("cat", "concat", "concatenate")),
+    (shapes.concatenate(1), ("tensors",), ("stack",)),
+    (shapes.pad, INPUT, ("pad",)),
     (linear_maps.spatial(3), INPUT, ("avg_pool1d", "adaptive_avg_pool1d")),
     (
         linear_maps.spatial(4),
@@ -99,7 +99,7 @@ _BY_NAME: list[tuple[Rule, tuple[str, ...], tuple[str, ...]]] = [
         ("neg", "__neg__", "negative", "clone", "contiguous", "to", "float", "double"),
     ),
     (linear_maps.again, INPUT, ("neg", "__neg__", "negative", "clone", "contiguous")),
-    (linear_maps.cast, INPUT, ("to", "type_as", "float", "double", "half", "bfloat16")),
+    (shapes.cast, INPUT, ("to", "type_as", "float", "double", "half", "bfloat16")),
     (gates.relu, INPUT, ("relu", "relu_")),
     (gates.leaky_relu, INPUT, ("leaky_relu", "leaky_relu_")),
     (gates.prelu, INPUT, ("prelu",)),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gncompanion.input_gradient.calls import Replay
 
-__all__ = ["Saved", "Slot", "Step", "Tape", "autocast_state", "copies", "leaves", "mapped"]
+__all__ = ["Saved", "Slot", "Step", "Tape", "autocast_state", "copies", "mapped", "tensors_in"]
 
 COPIED = 2**14  # elements up to which a weight is copied: biases and gains, not kernels
 
@@ -146,10 +146,16 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
 _NESTS = (tuple, list, dict)
 
 
-def leaves(value: Any) -> list[Any]:
-    """List the leaves of nested tuples, lists and dicts."""
-    found: list[Any] = []
-    mapped(found.append, value)
+def tensors_in(values: Iterable[Any]) -> list[Tensor]:
+    """List the tensors among values and in tuples, lists and dicts among them, to any depth."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, dict):
+            found += tensors_in(value.values())
+        elif isinstance(value, tuple | list):
+            found += tensors_in(value)
     return found
 
 
