@@ -147,7 +147,7 @@ class Recorder(TorchFunctionMode):
         self._count_hooks(function)
         others = [(t, version(t)) for t in tensors if id(t) not in seen]
         result = (
-            self._run(Call(function, args, kwargs, self._tracker(seen)), tensors, seen)
+            self._run(Call(function, args, kwargs, _tracker(seen)), tensors, seen)
             if seen
             else function(*args, **kwargs)
         )
@@ -198,19 +198,6 @@ class Recorder(TorchFunctionMode):
         """Whether a tensor lies in memory that the record needs: of tracked tensors and of large weights."""
         needed = [*self._known.keys(), *(self.tape.saved[index] for index in self.tape.shared)]
         return storage_key(tensor) in {storage_key(t) for t in needed}
-
-    @staticmethod
-    def _tracker(seen: dict[int, tuple[int, int]]) -> Callable[[Any], bool]:
-        """What tells a rule whether an argument depends on x, and is still what was recorded."""
-
-        def is_tracked(value: Any) -> bool:
-            if id(value) not in seen:
-                return False
-            if seen[id(value)][1] != version(value):
-                raise Unsupported("a tensor that depends on x was modified in place through another name")
-            return True
-
-        return is_tracked
 
     def _step(self, call: Call, given: set[int], seen: dict[int, tuple[int, int]]) -> Step | Unsupported:
         """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
@@ -273,6 +260,19 @@ class Recorder(TorchFunctionMode):
 
     def _refuse(self, why: Unsupported, function: Callable[..., Any]) -> None:
         self.refusal = type(why)(f"{place_of(self._critic, function)}: {why}")
+
+
+def _tracker(seen: dict[int, tuple[int, int]]) -> Callable[[Any], bool]:
+    """What tells a rule whether an argument depends on x, and is still what was recorded."""
+
+    def is_tracked(value: Any) -> bool:
+        if id(value) not in seen:
+            return False
+        if seen[id(value)][1] != version(value):
+            raise Unsupported("a tensor that depends on x was modified in place through another name")
+        return True
+
+    return is_tracked
 
 
 def _plain(value: Any) -> Any:
