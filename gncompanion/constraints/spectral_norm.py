@@ -30,7 +30,7 @@ from gncompanion.tools.checks import require, whole
 
 __all__ = ["OperatorSpectralNormalization", "SpectralNormalization"]
 
-Layer = nn.Linear | nn.Conv2d  # those with a norm as a linear map of images
+OperatorLayer = nn.Linear | nn.Conv2d  # those with a norm as a linear map of images
 
 
 class SpectralNormalization(Constraint):
@@ -76,7 +76,9 @@ class OperatorSpectralNormalization(Constraint):
 
     def prepare(self, critic: nn.Module) -> None:
         generator = torch.Generator().manual_seed(self.seed)
-        layers = {name: module for name, module in critic.named_modules() if isinstance(module, Layer)}
+        layers = {
+            name: module for name, module in critic.named_modules() if isinstance(module, OperatorLayer)
+        }
         norms = {}
         for name, shape in _input_shapes(critic, self.shape).items():
             layer = layers[name]
@@ -97,7 +99,7 @@ def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[
             raise ValueError(f"layer {name!r} has no one norm: its inputs are {shapes[name]} and {seen}")
 
     for name, layer in probe.named_modules():
-        if isinstance(layer, Layer):
+        if isinstance(layer, OperatorLayer):
             layer.register_forward_pre_hook(partial(see, name))
     with torch.no_grad():
         probe(next(probe.parameters()).new_zeros(1, *shape))
@@ -109,7 +111,7 @@ class _OperatorNorm(nn.Module):
 
     v: Tensor
 
-    def __init__(self, layer: Layer, start: Tensor, n_iterations: int) -> None:
+    def __init__(self, layer: OperatorLayer, start: Tensor, n_iterations: int) -> None:
         super().__init__()
         self.n_iterations = n_iterations
         self.convolution = None

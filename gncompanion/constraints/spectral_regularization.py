@@ -23,7 +23,7 @@ from gncompanion.tools.checks import non_negative, whole
 
 __all__ = ["SpectralRegularization"]
 
-Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Embedding
+KernelLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Embedding
 VECTOR = "regularized_direction"
 
 
@@ -45,7 +45,7 @@ class SpectralRegularization(Constraint):
         self.n_iterations = whole("n_iterations", n_iterations)
 
     def prepare(self, critic: nn.Module) -> None:
-        layers = [module for module in critic.modules() if isinstance(module, Layer)]
+        layers = [module for module in critic.modules() if isinstance(module, KernelLayer)]
         if not layers:
             raise ValueError(f"{type(critic).__name__} has no layer with a spectral norm to regularize")
         generator = torch.Generator().manual_seed(self.seed)
@@ -59,10 +59,10 @@ class SpectralRegularization(Constraint):
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
     ) -> Tensor | float:
         modules = score.critic.modules()
-        layers = [module for module in modules if isinstance(module, Layer) and hasattr(module, VECTOR)]
+        layers = [module for module in modules if isinstance(module, KernelLayer) and hasattr(module, VECTOR)]
         return self.weight / 2 * sum(self._squared_norm(layer) for layer in layers)
 
-    def _squared_norm(self, layer: Layer) -> Tensor:
+    def _squared_norm(self, layer: KernelLayer) -> Tensor:
         if layer.training:
             _iterate(layer, self.n_iterations)
         v = layer.get_buffer(VECTOR).clone()  # the buffer moves on while autograd still needs this one
@@ -70,7 +70,7 @@ class SpectralRegularization(Constraint):
 
 
 @torch.no_grad()
-def _iterate(layer: Layer, times: int) -> None:
+def _iterate(layer: KernelLayer, times: int) -> None:
     """Move the layer's vector towards v₁."""
     matrix, v = layer.weight.flatten(1), layer.get_buffer(VECTOR)
     for _ in range(times):
