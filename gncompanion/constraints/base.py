@@ -6,19 +6,18 @@
     after_step(critic)                    after the critic's optimizer step
 
 `penalty` gets the scoring function, not the critic, so that a normalization and a penalty compose: what is
-penalised, and what is measured later, is what was trained.
+penalised, and what is measured later, is what was trained. The scoring function is a `Score`, a constraint
+bound to a critic. A penalty on weights, which are no function of samples, finds the critic in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 __all__ = ["Composite", "Constraint", "Score"]
-
-Score = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Constraint:
@@ -28,21 +27,22 @@ class Constraint:
         """Change the critic once, before training.
 
         Args:
-            critic: the module to be trained; changed in place.
+            critic: The module to be trained; it is changed in place.
         """
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Compute the value that losses, penalties and measurements see.
 
         Args:
-            critic: (N, ...) -> (N,).
-            x: inputs (N, ...).
-            y: labels (N,), if the critic is conditional.
+            critic: The module, (N, ...) -> (N,).
+            x: Inputs, (N, ...).
+            y: Labels, (N,), if the critic is conditional.
 
         Returns:
-            Scores (N,).
+            The scores, (N,).
         """
-        return critic(x) if y is None else critic(x, y)
+        f: Tensor = critic(x) if y is None else critic(x, y)
+        return f
 
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
@@ -50,11 +50,11 @@ class Constraint:
         """Compute what is added to the critic's loss.
 
         Args:
-            score: the scoring function (x, y) -> (N,).
-            real: real samples (N, ...).
-            fake: as many generated samples (N, ...), without a graph to the generator.
-            y: labels (N,), if the critic is conditional.
-            generator: the source of random numbers, on the device of `real`.
+            score: The scoring function, (x, y) -> (N,).
+            real: Real samples, (N, ...).
+            fake: As many generated samples, (N, ...), without a graph to the generator.
+            y: Labels, (N,), if the critic is conditional.
+            generator: The source of random numbers, on the device of `real`.
 
         Returns:
             A scalar.
@@ -65,18 +65,34 @@ class Constraint:
         """Change the critic's weights after each of its optimizer steps.
 
         Args:
-            critic: the module in training; changed in place.
+            critic: The module in training; it is changed in place.
         """
+
+
+@dataclass(frozen=True)
+class Score:
+    """The scoring function: a constraint's score of one critic, called as (x, y) -> (N,).
+
+    Attributes:
+        constraint: The constraint, whose hook computes the score.
+        critic: The critic, (N, ...) -> (N,).
+    """
+
+    constraint: Constraint
+    critic: nn.Module
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.constraint.score(self.critic, x, y)
 
 
 class Composite(Constraint):
     """Several constraints at once: penalties add up, and at most one of them may define the score.
 
     Args:
-        parts: the constraints, in the order in which their hooks run.
+        *parts: The constraints, in the order in which their hooks run.
 
     Raises:
-        ValueError: if two of them define the score.
+        ValueError: Two of them define the score.
     """
 
     def __init__(self, *parts: Constraint) -> None:

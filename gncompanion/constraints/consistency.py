@@ -2,9 +2,9 @@
 
     w·E[(score(x) - score(T(x)))²]
 
-Source: Zhang et al. 2020. GN-GAN-CR's official code (train.py) has w = 5 and shifts of up to 20 % an axis,
-and compares the *normalized* scores, with gradients through both. What enters at the border is 0, mid-grey,
-here.
+Source: Zhang et al. 2020 (CR-GAN, 1910.12027). GN-GAN-CR's official code (train.py) has w = 5 and shifts of
+up to 20 % per axis, and compares the *normalized* scores, with gradients through both. What enters at the
+border is 0, mid-grey, here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gncompanion.constraints.base import Constraint, Score
+from gncompanion.tools import checks
 
 __all__ = ["ConsistencyRegularization", "flip_and_translate"]
 
@@ -21,12 +22,12 @@ def flip_and_translate(x: Tensor, share: float, generator: torch.Generator) -> T
     """Flip each image left to right with probability 1/2, and shift it by whole pixels.
 
     Args:
-        x: images (N, C, H, W).
-        share: the largest shift, as a share of the image's height and width, in [0, 1).
-        generator: the source of random numbers, on the device of x.
+        x: Images, (N, C, H, W).
+        share: The largest shift, as a share of the image's height and width, in [0, 1).
+        generator: The source of random numbers, on the device of x.
 
     Returns:
-        Images (N, C, H, W); pixels that enter at the border are 0.
+        The moved images, (N, C, H, W); pixels that enter at the border are 0.
     """
     n, _, height, width = x.shape
 
@@ -48,19 +49,15 @@ class ConsistencyRegularization(Constraint):
     """Penalise a critic that notices flips and small translations.
 
     Args:
-        weight: w ≥ 0.
-        share: the largest shift, as a share of height and width, in [0, 1).
+        weight: The penalty's weight w ≥ 0.
+        share: The largest shift, as a share of the image's height and width, in [0, 1).
 
     Raises:
-        ValueError: for a weight or share out of range, or, when used, for samples that are not images.
+        ValueError: The weight or the share is out of range, or, when used, the samples are not images.
     """
 
     def __init__(self, weight: float = 5.0, *, share: float = 0.2) -> None:
-        if not (weight >= 0 and 0 <= share < 1):
-            raise ValueError(
-                f"weight={weight!r} must not be negative, and share={share!r} must lie in [0, 1)"
-            )
-        self.weight, self.share = weight, share
+        self.weight, self.share = checks.non_negative("weight", weight), checks.share("share", share)
 
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator

@@ -25,45 +25,44 @@ Source: ours, to answer the first doubt of kexue.fm/archives/8757.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from gncompanion.constraints.base import Constraint
+from gncompanion.constraints.gradient_constraint import GradientConstraint
 from gncompanion.constraints.gradient_norm import ratio
-from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
-from gncompanion.tools.names import require_known
+from gncompanion.input_gradient import gradient_norm
+from gncompanion.tools.checks import flag, positive
 
 __all__ = ["BatchGradientNormalization", "SmoothedGradientNormalization"]
 
 
-class BatchGradientNormalization(Constraint):
+class BatchGradientNormalization(GradientConstraint):
     """Score by f / (n̄ + |f|), n̄ being the batch's mean gradient norm; 0 where f = n̄ = 0.
 
     In the critic's step the batch is real and generated samples together, in the generator's step the
     generated ones.
 
     Args:
-        detach: hold n̄ constant in the critic's gradient too, which drops GN's regularizing term; False =
-            differentiate it with respect to the weights. With respect to x it is constant either way.
-        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
+        detach: Whether n̄ is held constant in the critic's gradient too, which drops GN's regularizing term;
+            False = it is differentiated with respect to the weights. With respect to x it is constant either
+            way.
+        method: How g is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
 
     Raises:
-        ValueError: for an unknown method.
+        ValueError: The method is unknown, or `detach` is neither True nor False.
     """
 
     def __init__(self, *, detach: bool = True, method: str = "auto") -> None:
-        require_known("unknown method", method, METHODS)
-        self.detach, self.method = detach, method
+        super().__init__(method=method)
+        self.detach = flag("detach", detach)
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        f, g = value_and_input_gradient(critic, x, *(() if y is None else (y,)), method=self.method)
+        f, g = self.value_and_gradient(critic, x, y)
         n = gradient_norm(f, g).mean().expand_as(f)
         return ratio(f, (n.detach() if self.detach else n) + f.abs())
 
 
-class SmoothedGradientNormalization(Constraint):
+class SmoothedGradientNormalization(GradientConstraint):
     """Score by f / (n̄(x) + |f|), n̄(x) being the kernel average of the batch's gradient norms around x.
 
     The norms n_j are differentiated with respect to the weights, as GN's are. With respect to x the kernel's
@@ -71,21 +70,20 @@ class SmoothedGradientNormalization(Constraint):
     function that the batch defines.
 
     Args:
-        bandwidth: h > 0, in units of the root mean squared distance of the batch's samples.
-        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
+        bandwidth: The kernel's width h > 0, in units of the root mean squared distance of the batch's
+            samples.
+        method: How g is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
 
     Raises:
-        ValueError: for an unknown method, or a bandwidth that is not positive and finite.
+        ValueError: The method is unknown, or the bandwidth is not positive and finite.
     """
 
     def __init__(self, bandwidth: float = 0.5, *, method: str = "auto") -> None:
-        require_known("unknown method", method, METHODS)
-        if not 0 < bandwidth < math.inf:
-            raise ValueError(f"bandwidth={bandwidth!r} must be positive and finite, such as 0.5")
-        self.bandwidth, self.method = bandwidth, method
+        super().__init__(method=method)
+        self.bandwidth = positive("bandwidth", bandwidth, such_as=0.5)
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        f, g = value_and_input_gradient(critic, x, *(() if y is None else (y,)), method=self.method)
+        f, g = self.value_and_gradient(critic, x, y)
         n = _kernel_weights(x.flatten(1), self.bandwidth) @ gradient_norm(f, g).flatten()
         return ratio(f, n.view_as(f) + f.abs())
 

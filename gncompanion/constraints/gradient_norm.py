@@ -1,23 +1,26 @@
 """Gradient normalization: the critic divided by its input gradient's norm.
 
-With f = D(x), g = ∇ₓD(x) and n = ‖g‖₂ a sample:
+With f = D(x), g = ∇ₓD(x) and n = ‖g‖₂, each per sample:
 
     name        formula                                  source
-    gn          f / (n + |f|)                            Wu et al., ICCV 2021, equation (11)
+    gn          f / (n + |f|)                            Wu et al., ICCV 2021 (2109.02235), equation (11)
     gn-0        f / n                                    its ablation ζ = 0
     gn-1        f / (n + 1)                              its ablation ζ = 1
-    gran        K·f·n / (n² + ε)                         Bhaskara et al., WACV 2022
+    gran        K·f·n / (n² + ε)                         Bhaskara et al., WACV 2022 (2111.03162)
     gran-eps    K·f / (n + ε)                            its variant
-    pgn         (1 - f) / (‖1 - g‖ + |1 - f|)            Xia, arXiv 2306.13576
+    pgn         (1 - f) / (‖1 - g‖ + |1 - f|)            Xia (2306.13576)
 
 On a linear piece f / n is the signed distance d from x to the piece's zero set, and gn is its softsign
 d / (1 + |d|), with ‖∇f̂‖ = (n / (n + |f|))² ≤ 1 (Theorem 6). Where numerator and denominator both vanish the
 value is 0; where n = 0 alone, gn-0 is infinite, as that distance is.
+
+Each can be taken with g held constant (`detach`), which drops the norm from the weights' gradient. In x
+nothing changes, g being locally constant on a piecewise linear critic. Readers of a blog post that compares
+GN and GraN (kexue.fm/archives/8757) asked whether one may; it was left open there.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
@@ -25,15 +28,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gncompanion.constraints.base import Constraint
-from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
+from gncompanion.constraints.gradient_constraint import GradientConstraint
+from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
+from gncompanion.tools.checks import flag, positive
 from gncompanion.tools.names import require_known
 
-__all__ = ["FORMULAS", "GradientNorm", "GradientNormalization"]
+__all__ = ["FORMULAS", "GradientNorm", "GradientNormalization", "ratio"]
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Divide elementwise, and give 0 with gradient 0 where both vanish."""
+    """Divide elementwise, and give 0 with gradient 0 where both vanish.
+
+    Args:
+        numerator: The numerators, of any shape.
+        denominator: The denominators, of the same shape.
+
+    Returns:
+        The quotients, of the same shape.
+    """
     zero = (numerator == 0) & (denominator == 0)
     return torch.where(zero, 0.0, numerator / denominator.masked_fill(zero, 1.0))
 
@@ -61,6 +73,49 @@ FORMULAS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+class GradientNormalization(GradientConstraint):
+    """Score by the critic, gradient-normalized.
+
+    Args:
+        formula: One of `FORMULAS`.
+        eps: The ε > 0 of "gran" and "gran-eps", which need it: the paper's value was not found.
+        K: The Lipschitz constant > 0 of "gran" and "gran-eps"; None = 1.
+        detach: Whether g, and with it n, is held constant where the score is differentiated.
+        method: How g is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+
+    Raises:
+        ValueError: The formula, the method or a constant is unknown or does not fit the others.
+    """
+
+    def __init__(
+        self,
+        formula: str = "gn",
+        *,
+        eps: float | None = None,
+        K: float | None = None,
+        detach: bool = False,
+        method: str = "auto",
+    ) -> None:
+        self.constants = _constants(formula, eps=eps, K=K)
+        super().__init__(method=method)
+        self.formula, self.detach = formula, flag("detach", detach)
+
+    def normalize(self, f: Tensor, g: Tensor) -> Tensor:
+        """Compute the normalized values from f and g.
+
+        Args:
+            f: The critic's values, (N,) or (N, 1).
+            g: Its input gradients, (N, ...).
+
+        Returns:
+            The normalized values, shaped like f.
+        """
+        return FORMULAS[self.formula](f.to(g.dtype), g.detach() if self.detach else g, **self.constants)
+
+    def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.normalize(*self.value_and_gradient(critic, x, y))
+
+
 class GradientNorm(nn.Module):
     """Normalize a critic by its gradient: wrap your own and use this in its place, in both steps.
 
@@ -68,16 +123,23 @@ class GradientNorm(nn.Module):
     (or give it the wrapped critic: that works too, but not with `static_graph=True`, which is refused).
 
     Args:
-        critic: any module with one value a sample, (N, ...) -> (N,) or (N, 1). Piecewise linear layers get
-            the fast exact gradient; smooth ones double backpropagation, and Theorem 6 does not hold for them.
-        formula: one of `FORMULAS`.
-        eps: ε > 0 of "gran" and "gran-eps", which need it: the paper's value was not found.
-        K: the Lipschitz constant > 0 of "gran" and "gran-eps"; None = 1.
-        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
-        verify: check the fast method against autograd in every call; slow.
+        critic: Any module with one value per sample, (N, ...) -> (N,) or (N, 1). Piecewise linear layers get
+            the fast exact gradient; smooth ones get double backpropagation, and Theorem 6 does not hold for
+            them.
+        formula: One of `FORMULAS`.
+        eps: The ε > 0 of "gran" and "gran-eps", which need it: the paper's value was not found.
+        K: The Lipschitz constant > 0 of "gran" and "gran-eps"; None = 1.
+        detach: Whether the gradient, and with it its norm, is held constant where values are differentiated.
+        method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+        verify: Whether the fast method is checked against autograd in every call, which is slow.
 
     Raises:
-        ValueError: for an unknown formula, method or constant.
+        ValueError: The formula, the method or a constant is unknown or does not fit the others.
+
+    Example:
+        >>> score = GradientNorm(nn.Linear(2, 1))
+        >>> score(torch.ones(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(
@@ -87,70 +149,44 @@ class GradientNorm(nn.Module):
         *,
         eps: float | None = None,
         K: float | None = None,
+        detach: bool = False,
         method: str = "auto",
         verify: bool = False,
     ) -> None:
         super().__init__()
-        self.constants = _checked(formula, method, eps=eps, K=K)
+        self.constraint = GradientNormalization(formula, eps=eps, K=K, detach=detach, method=method)
         self.critic = critic
-        self.formula, self.method, self.verify = formula, method, verify
+        self.verify = flag("verify", verify)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Compute the normalized values.
 
         Args:
-            x: inputs (N, ...).
-            *args: further inputs of the critic, such as labels.
-            **kwargs: further keyword inputs of the critic.
+            x: Inputs, (N, ...).
+            *args: Further inputs of the critic, such as labels.
+            **kwargs: Further keyword inputs of the critic.
 
         Returns:
-            Values, shaped like the critic's; in [-1, 1] with the formula "gn".
+            The values, shaped like the critic's; in [-1, 1] with the formula "gn".
         """
-        f, g = value_and_input_gradient(
-            self.critic, x, *args, method=self.method, verify=self.verify, **kwargs
-        )
-        return FORMULAS[self.formula](f.to(g.dtype), g, **self.constants)
+        method = self.constraint.method
+        f, g = value_and_input_gradient(self.critic, x, *args, method=method, verify=self.verify, **kwargs)
+        return self.constraint.normalize(f, g)
 
     def extra_repr(self) -> str:
-        constants = [f"{name}={value}" for name, value in self.constants.items()]
-        return ", ".join([repr(self.formula), *constants, f"method={self.method!r}"])
+        rule = self.constraint
+        named = rule.constants | ({"detach": True} if rule.detach else {}) | {"method": rule.method}
+        return ", ".join([repr(rule.formula), *(f"{name}={value!r}" for name, value in named.items())])
 
 
-class GradientNormalization(Constraint):
-    """Score by the critic, gradient-normalized: `GradientNorm` as a constraint.
-
-    Args:
-        formula: one of `FORMULAS`.
-        eps: ε > 0 of "gran" and "gran-eps", which need it.
-        K: the Lipschitz constant > 0 of "gran" and "gran-eps"; None = 1.
-        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
-
-    Raises:
-        ValueError: for an unknown formula, method or constant.
-    """
-
-    def __init__(
-        self, formula: str = "gn", *, eps: float | None = None, K: float | None = None, method: str = "auto"
-    ) -> None:
-        self.constants = _checked(formula, method, eps=eps, K=K)
-        self.formula, self.method = formula, method
-
-    def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        labels = () if y is None else (y,)
-        f, g = value_and_input_gradient(critic, x, *labels, method=self.method)
-        return FORMULAS[self.formula](f.to(g.dtype), g, **self.constants)
-
-
-def _checked(formula: str, method: str, **constants: float | None) -> dict[str, float]:
+def _constants(formula: str, **constants: float | None) -> dict[str, float]:
     """Refuse what does not fit together; return the constants that were given."""
     require_known("unknown formula", formula, FORMULAS)
-    require_known("unknown method", method, METHODS)
     given = {name: value for name, value in constants.items() if value is not None}
     for name, value in given.items():
         takers = [f for f in FORMULAS if name in signature(FORMULAS[f]).parameters]
         require_known(f"{name} is no constant of", formula, takers)
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value!r} must be positive and finite")
+        positive(name, value)
     if "eps" in signature(FORMULAS[formula]).parameters.keys() - given.keys():
         raise ValueError(
             f"{formula!r} needs eps, such as 1e-2: the paper's value was not found, so none is assumed"

@@ -4,7 +4,7 @@
     one-sided            λ max(n - 1, 0)²
     finite difference    λ (|f(x) - f(x')| / ‖x - x'‖ - 1)²      at pairs of a real and a generated sample
 
-Source: Gulrajani et al. 2017 (WGAN-GP, λ = 10); the one-sided form is in its appendix.
+Source: Gulrajani et al. 2017 (WGAN-GP, 1704.00028, λ = 10); the one-sided form is in its appendix.
 """
 
 from __future__ import annotations
@@ -13,46 +13,26 @@ import torch
 from torch import Tensor
 
 from gncompanion.constraints.base import Constraint, Score
-from gncompanion.constraints.sampling import sampling
-from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
-from gncompanion.tools.names import require_known
+from gncompanion.constraints.gradient_constraint import GradientConstraint
+from gncompanion.constraints.sampling import labels_at, sampling
+from gncompanion.input_gradient import gradient_norm
+from gncompanion.tools.checks import flag, non_negative
 
-__all__ = ["FiniteDifferencePenalty", "GradientPenalty", "norms"]
-
-
-def norms(score: Score, x: Tensor, *, y: Tensor | None = None, method: str = "auto") -> Tensor:
-    """Compute ‖∇score‖ a sample, differentiable in the critic's weights.
-
-    Args:
-        score: the scoring function (x, y) -> (N,).
-        x: points (N, ...).
-        y: labels (N,), if the critic is conditional.
-        method: of `value_and_input_gradient`.
-
-    Returns:
-        Norms (N,).
-    """
-    f, g = value_and_input_gradient(score, x.detach(), y, method=method)
-    return gradient_norm(f, g).flatten()
+__all__ = ["FiniteDifferencePenalty", "GradientPenalty"]
 
 
-def labels_at(points: Tensor, y: Tensor | None) -> Tensor | None:
-    """Repeat labels (N,) for points (M, ...) that stack the samples they belong to, M a multiple of N."""
-    return None if y is None else torch.cat([y] * (len(points) // len(y)))
-
-
-class GradientPenalty(Constraint):
+class GradientPenalty(GradientConstraint):
     """Add λ (‖∇f‖ - target)², on both sides of the target or only above it.
 
     Args:
-        weight: λ ≥ 0.
-        target: the norm asked for, ≥ 0.
-        one_sided: penalise only norms above the target.
-        at: where, one of `SAMPLINGS`.
-        method: of `value_and_input_gradient`.
+        weight: The penalty's weight λ ≥ 0.
+        target: The norm that is asked for, ≥ 0.
+        one_sided: Whether only norms above the target are penalised.
+        at: Where the gradient is taken, one of `SAMPLINGS`.
+        method: How it is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
 
     Raises:
-        ValueError: for a negative weight or target, or an unknown place or method.
+        ValueError: The weight or the target is negative, or the place or the method is unknown.
     """
 
     def __init__(
@@ -64,17 +44,16 @@ class GradientPenalty(Constraint):
         at: str = "real-fake",
         method: str = "auto",
     ) -> None:
-        if not (weight >= 0 and target >= 0):
-            raise ValueError(f"weight={weight!r} and target={target!r} must not be negative")
-        require_known("unknown method", method, METHODS)
-        self.weight, self.target, self.one_sided, self.method = weight, target, one_sided, method
+        super().__init__(method=method)
+        self.weight, self.target = non_negative("weight", weight), non_negative("target", target)
+        self.one_sided = flag("one_sided", one_sided)
         self._points = sampling(at)
 
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
     ) -> Tensor:
-        points = self._points(real, fake, generator)
-        excess = norms(score, points, y=labels_at(points, y), method=self.method) - self.target
+        points = self._points(real, fake, generator).detach()
+        excess = gradient_norm(*self.value_and_gradient(score, points, labels_at(points, y))) - self.target
         return self.weight * (excess.relu() if self.one_sided else excess).square().mean()
 
 
@@ -82,21 +61,19 @@ class FiniteDifferencePenalty(Constraint):
     """Add λ (|f(x) - f(x')| / ‖x - x'‖ - 1)², at the batch's pairs of a real and a generated sample.
 
     Args:
-        weight: λ ≥ 0.
+        weight: The penalty's weight λ ≥ 0.
 
     Raises:
-        ValueError: for a negative weight.
+        ValueError: The weight is negative.
     """
 
     def __init__(self, weight: float = 10.0) -> None:
-        if not weight >= 0:
-            raise ValueError(f"weight={weight!r} must not be negative")
-        self.weight = weight
+        self.weight = non_negative("weight", weight)
 
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
     ) -> Tensor:
         distance = torch.linalg.vector_norm((real - fake).flatten(1), dim=1)
         rise = (score(real, y) - score(fake, y)).flatten().abs()
-        slope = rise / distance.clamp_min(torch.finfo(real.dtype).eps)
+        slope: Tensor = rise / distance.clamp_min(torch.finfo(real.dtype).eps)
         return self.weight * (slope - 1).square().mean()

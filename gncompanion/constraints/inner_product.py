@@ -26,9 +26,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gncompanion.constraints.base import Constraint
+from gncompanion.constraints.gradient_constraint import GradientConstraint
 from gncompanion.constraints.gradient_norm import ratio
-from gncompanion.input_gradient import METHODS, gradient_norm, value_and_input_gradient
+from gncompanion.input_gradient import gradient_norm
+from gncompanion.tools.checks import flag
 from gncompanion.tools.names import require_known
 
 __all__ = ["INTERCEPTS", "InnerProduct"]
@@ -36,17 +37,17 @@ __all__ = ["INTERCEPTS", "InnerProduct"]
 INTERCEPTS = ("lost", "value", "full")
 
 
-class InnerProduct(Constraint):
+class InnerProduct(GradientConstraint):
     """Score by ⟨g, x⟩ / n, with as much of the intercept given back as wanted; 0 where both vanish.
 
     Args:
-        intercept: one of `INTERCEPTS`; the counter-experiment itself has it "lost".
-        squash: score by a / (n + |a|) instead of a / n.
-        freeze_biases: let no parameter called "bias" learn.
-        method: "auto", "linear" or "autograd", of `value_and_input_gradient`.
+        intercept: One of `INTERCEPTS`; the counter-experiment itself has it "lost".
+        squash: Whether the score is a / (n + |a|) instead of a / n.
+        freeze_biases: Whether all parameters called "bias" are kept from learning.
+        method: How g is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
 
     Raises:
-        ValueError: for an unknown intercept or method, or a switch that is not True or False.
+        ValueError: The intercept or the method is unknown, or a switch is neither True nor False.
     """
 
     def __init__(
@@ -58,12 +59,9 @@ class InnerProduct(Constraint):
         method: str = "auto",
     ) -> None:
         require_known("unknown intercept", intercept, INTERCEPTS)
-        require_known("unknown method", method, METHODS)
-        for name, value in (("squash", squash), ("freeze_biases", freeze_biases)):
-            if not isinstance(value, bool):
-                raise ValueError(f"{name}={value!r} must be True or False")
-        self.intercept, self.squash, self.freeze_biases = intercept, squash, freeze_biases
-        self.method = method
+        super().__init__(method=method)
+        self.intercept = intercept
+        self.squash, self.freeze_biases = flag("squash", squash), flag("freeze_biases", freeze_biases)
 
     def prepare(self, critic: nn.Module) -> None:
         if self.freeze_biases:
@@ -72,7 +70,7 @@ class InnerProduct(Constraint):
                     parameter.requires_grad_(False)
 
     def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        f, g = value_and_input_gradient(critic, x, *(() if y is None else (y,)), method=self.method)
+        f, g = self.value_and_gradient(critic, x, y)
         a = (g * x).flatten(1).sum(1).view_as(f)
         if self.intercept == "value":
             a = a + (f - a).detach()

@@ -1,6 +1,6 @@
 """Where a penalty looks: the distribution r(x) of the points at which it is evaluated.
 
-Source: Wu et al. 2018 (WGAN-div) compare six of them; WGAN-GP's is the first.
+Source: Wu et al. 2018 (WGAN-div, 1712.01026) compare six of them; WGAN-GP's (1704.00028) is the first.
 """
 
 from __future__ import annotations
@@ -10,24 +10,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gncompanion.input_gradient.per_sample import broadcast
 from gncompanion.tools.names import pick
 
-__all__ = ["SAMPLINGS", "interpolate", "sampling"]
+__all__ = ["SAMPLINGS", "interpolate", "labels_at", "sampling"]
 
 
 def interpolate(x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw one point a pair, uniformly on the segment from x to y.
+    """Draw one point per pair, uniformly on the segment from x to y.
 
     Args:
-        x: points (N, ...).
-        y: as many points (N, ...).
-        generator: the source of random numbers, on their device.
+        x: Points, (N, ...).
+        y: As many points, (N, ...).
+        generator: The source of random numbers, on their device.
 
     Returns:
-        Points (N, ...), εx + (1 - ε)y with ε ~ U[0, 1] a sample.
+        Points, (N, ...): εx + (1 - ε)y with one ε ~ U[0, 1] per pair.
     """
-    epsilon = torch.rand(len(x), generator=generator, device=x.device).view(-1, *[1] * (x.dim() - 1))
-    return y + epsilon.to(x.dtype) * (x - y)
+    epsilon = torch.rand(len(x), generator=generator, device=x.device)
+    return y + broadcast(epsilon, x).to(x.dtype) * (x - y)
 
 
 def _shuffled(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -66,6 +67,19 @@ def sampling(name: str) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
         A function (real (N, ...), fake (N, ...), generator) -> points (M, ...).
 
     Raises:
-        ValueError: for any other name.
+        ValueError: The name is none of these.
     """
     return pick("sampling of r(x)", name, SAMPLINGS)
+
+
+def labels_at(points: Tensor, y: Tensor | None) -> Tensor | None:
+    """Repeat labels for points that stack the samples to which they belong.
+
+    Args:
+        points: The points, (M, ...), with M a multiple of N.
+        y: The labels, (N,), of real and generated samples alike; None = the critic is unconditional.
+
+    Returns:
+        The labels of the points, (M,), or None.
+    """
+    return None if y is None else torch.cat([y] * (len(points) // len(y)))

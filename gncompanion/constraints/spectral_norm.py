@@ -8,8 +8,9 @@ Two values of σ are in use for a convolution, and only one of them bounds the l
 Both are estimated by power iteration with a warm start, u ← W v / ‖W v‖, v ← Wᵀ u / ‖Wᵀ u‖, σ ≈ ⟨u, W v⟩, the
 vectors taken as constants where σ is differentiated.
 
-Source: Miyato et al. 2018, equations (11) to (15). Theorem 5's critic in the authors' working repository
-(basiclab/Faster-GNGAN-PyTorch) iterates on the operator, 10 times a forward and 100 times at first.
+Source: Miyato et al. 2018 (SN-GAN, 1802.05957), equations (11) to (15). Theorem 5's critic in
+the authors' working repository (basiclab/Faster-GNGAN-PyTorch) iterates on the operator, 10 times per forward
+and 100 times at first.
 """
 
 from __future__ import annotations
@@ -25,23 +26,26 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gncompanion.constraints.base import Constraint
+from gncompanion.tools.checks import require, whole
 
 __all__ = ["OperatorSpectralNormalization", "SpectralNormalization"]
+
+OperatorLayer = nn.Linear | nn.Conv2d  # those with a norm as a linear map of images
 
 
 class SpectralNormalization(Constraint):
     """Divide every linear, convolution and embedding layer by its kernel's norm (torch's parametrization).
 
     Args:
-        n_iterations: power iterations a forward in training mode, ≥ 1.
-        seed: of the start vectors.
+        n_iterations: Power iterations per forward in training mode, ≥ 1.
+        seed: Seed of the start vectors.
 
     Raises:
-        ValueError: for less than one iteration.
+        ValueError: The number of iterations is no whole number of at least 1.
     """
 
     def __init__(self, n_iterations: int = 1, *, seed: int = 0) -> None:
-        self.n_iterations, self.seed = _at_least_one(n_iterations), seed
+        self.n_iterations, self.seed = whole("n_iterations", n_iterations), seed
 
     def prepare(self, critic: nn.Module) -> None:
         kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Embedding)
@@ -56,36 +60,32 @@ class OperatorSpectralNormalization(Constraint):
     """Divide every linear and 2-D convolution layer by its norm as a linear map of images.
 
     Args:
-        shape: of one of the critic's inputs, without the batch: a convolution's norm depends on the image's
-            size.
-        n_iterations: power iterations a forward in training mode, ≥ 1; ten times as many at first.
-        seed: of the start vectors.
+        shape: The shape of one of the critic's inputs, without the batch: a convolution's norm depends on the
+            image's size.
+        n_iterations: Power iterations per forward in training mode, ≥ 1; ten times as many at first.
+        seed: Seed of the start vectors.
 
     Raises:
-        ValueError: without a shape, for less than one iteration, or, when used, for a layer that has no one
-            norm: it pads otherwise than by a number of zeros, or is applied to inputs of several shapes.
+        ValueError: There is no shape, or less than one iteration; when used, a layer has no one norm: it pads
+            otherwise than by a number of zeros, or is applied to inputs of several shapes.
     """
 
     def __init__(self, shape: tuple[int, ...], *, n_iterations: int = 10, seed: int = 0) -> None:
-        if not shape:
-            raise ValueError(f"shape={shape!r} must be that of one input of the critic, such as (3, 32, 32)")
-        self.shape, self.n_iterations, self.seed = tuple(shape), _at_least_one(n_iterations), seed
+        require("shape", shape, bool(shape), "that of one input of the critic, such as (3, 32, 32)")
+        self.shape, self.n_iterations, self.seed = tuple(shape), whole("n_iterations", n_iterations), seed
 
     def prepare(self, critic: nn.Module) -> None:
         generator = torch.Generator().manual_seed(self.seed)
+        layers = {
+            name: module for name, module in critic.named_modules() if isinstance(module, OperatorLayer)
+        }
         norms = {}
         for name, shape in _input_shapes(critic, self.shape).items():
-            layer = critic.get_submodule(name)
+            layer = layers[name]
             start = torch.randn((1, *shape), generator=generator).to(layer.weight)
             norms[layer] = _OperatorNorm(layer, start, self.n_iterations)
         for layer, norm in norms.items():  # only now, so that a critic that is refused is left as it was
             parametrize.register_parametrization(layer, "weight", norm)
-
-
-def _at_least_one(n_iterations: int) -> int:
-    if type(n_iterations) is not int or n_iterations < 1:
-        raise ValueError(f"n_iterations={n_iterations!r} must be an integer of at least 1")
-    return n_iterations
 
 
 def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -99,7 +99,7 @@ def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[
             raise ValueError(f"layer {name!r} has no one norm: its inputs are {shapes[name]} and {seen}")
 
     for name, layer in probe.named_modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
+        if isinstance(layer, OperatorLayer):
             layer.register_forward_pre_hook(partial(see, name))
     with torch.no_grad():
         probe(next(probe.parameters()).new_zeros(1, *shape))
@@ -109,7 +109,9 @@ def _input_shapes(critic: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[
 class _OperatorNorm(nn.Module):
     """weight -> weight / σ, with σ the norm of the layer as a linear map on inputs of one shape."""
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, start: Tensor, n_iterations: int) -> None:
+    v: Tensor
+
+    def __init__(self, layer: OperatorLayer, start: Tensor, n_iterations: int) -> None:
         super().__init__()
         self.n_iterations = n_iterations
         self.convolution = None
@@ -125,7 +127,8 @@ class _OperatorNorm(nn.Module):
             if self.training:
                 self._iterate(weight.detach(), self.n_iterations)
             v = self.v.clone()  # the buffer moves on while autograd still needs this one
-            return weight / self._operate(weight, v).norm()  # ∂‖W v‖/∂W = u ⊗ v with u = W v / ‖W v‖
+            norm: Tensor = self._operate(weight, v).norm()  # ∂‖W v‖/∂W = u ⊗ v with u = W v / ‖W v‖
+            return weight / norm
 
     def _operate(self, weight: Tensor, v: Tensor) -> Tensor:
         return linear(v, weight) if self.convolution is None else conv2d(v, weight, None, *self.convolution)
@@ -133,7 +136,8 @@ class _OperatorNorm(nn.Module):
     def _operate_back(self, weight: Tensor, u: Tensor) -> Tensor:
         if self.convolution is None:
             return u @ weight
-        return conv2d_input(self.v.shape, weight, u, *self.convolution)
+        image: Tensor = conv2d_input(self.v.shape, weight, u, *self.convolution)
+        return image
 
     @torch.no_grad()
     def _iterate(self, weight: Tensor, times: int) -> None:

@@ -5,49 +5,51 @@
 needs no Lipschitz constraint at all; k = 1/2, p = 2 is the transport special case. A penalty (‖∇f‖ - 1)² is
 not of this family.
 
-Source: Wu et al. 2018 (WGAN-div): k = 2, p = 6. Its official code has the coefficient 10 and interpolates
-between real and generated samples; two other implementations average over raw samples of both with k/2 each,
-which `at="both"` is.
+Source: Wu et al. 2018 (WGAN-div, 1712.01026): k = 2, p = 6. Its official code has the coefficient 10 and
+interpolates between real and generated samples; two other implementations average over raw samples of both
+with k/2 each, which `at="both"` is.
 """
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
-from gncompanion.constraints.base import Constraint, Score
-from gncompanion.constraints.gradient_penalty import labels_at, norms
-from gncompanion.constraints.sampling import sampling
-from gncompanion.input_gradient import METHODS
-from gncompanion.tools.names import require_known
+from gncompanion.constraints.base import Score
+from gncompanion.constraints.gradient_constraint import GradientConstraint
+from gncompanion.constraints.sampling import labels_at, sampling
+from gncompanion.input_gradient import gradient_norm
+from gncompanion.tools.checks import is_number, positive, require
 
 __all__ = ["WassersteinDivergence"]
 
 
-class WassersteinDivergence(Constraint):
+class WassersteinDivergence(GradientConstraint):
     """Add k ‖∇f‖ᵖ at samples of r(x).
 
     Args:
-        k: the coefficient, > 0.
-        p: the power, > 1.
-        at: r(x), one of `SAMPLINGS`.
-        method: of `value_and_input_gradient`.
+        k: The coefficient, > 0.
+        p: The power, > 1.
+        at: The distribution r(x) of the points, one of `SAMPLINGS`.
+        method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
 
     Raises:
-        ValueError: for k or p out of range, or an unknown r(x) or method.
+        ValueError: k or p is out of range, or r(x) or the method is unknown.
     """
 
     def __init__(
         self, k: float = 2.0, *, p: float = 6.0, at: str = "real-fake", method: str = "auto"
     ) -> None:
-        if not (k > 0 and p > 1):
-            raise ValueError(f"k={k!r} and p={p!r}: a Wasserstein divergence needs k > 0 and p > 1")
-        require_known("unknown method", method, METHODS)
-        self.k, self.p, self.method = k, p, method
+        super().__init__(method=method)
+        require("p", p, is_number(p) and 1 < p < inf, "a finite number above 1, such as 6.0")
+        self.k, self.p = positive("k", k, such_as=2.0), p
         self._points = sampling(at)
 
     def penalty(
         self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
     ) -> Tensor:
-        points = self._points(real, fake, generator)
-        return self.k * norms(score, points, y=labels_at(points, y), method=self.method).pow(self.p).mean()
+        points = self._points(real, fake, generator).detach()
+        n = gradient_norm(*self.value_and_gradient(score, points, labels_at(points, y)))
+        return self.k * n.pow(self.p).mean()

@@ -3,7 +3,7 @@
 It bounds every layer's operator norm, and so the critic's Lipschitz constant, by *some* number that depends
 on c, the widths and the depth: too large a c trains slowly, too small a c makes gradients vanish.
 
-Source: Arjovsky et al. 2017, Algorithm 1 (c = 0.01).
+Source: Arjovsky et al. 2017 (WGAN, 1701.07875), Algorithm 1 (c = 0.01).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from gncompanion.constraints.base import Constraint
+from gncompanion.tools.checks import positive
 
 __all__ = ["WeightClipping"]
 
@@ -20,16 +21,14 @@ class WeightClipping(Constraint):
     """Clip every parameter of the critic, biases included.
 
     Args:
-        c: the bound, > 0.
+        c: The bound on the absolute value of each weight, > 0.
 
     Raises:
-        ValueError: if c is not positive.
+        ValueError: The bound is not positive and finite.
     """
 
     def __init__(self, c: float = 0.01) -> None:
-        if not c > 0:
-            raise ValueError(f"c={c!r} must be a positive bound on the weights, such as 0.01")
-        self.c = c
+        self.c = positive("c", c, such_as=0.01)
 
     @torch.no_grad()
     def after_step(self, critic: nn.Module) -> None:

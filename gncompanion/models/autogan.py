@@ -14,7 +14,7 @@ Convolutions start from Xavier's uniform law and their biases, like all else, fr
 normalization's gains from N(1, 0.02²). Images of 32 x 32 and 48 x 48 are the paper's; the form for
 scikit-learn's 8 x 8 digits is ours. AutoGAN trains the critic with spectral normalization.
 
-Source: Gong et al. 2019, the first of its three architectures, from its official code
+Source: Gong et al. 2019 (1908.03835), the first of its three architectures, from its official code
 (VITA-Group/AutoGAN, models/autogan_cifar10_a.py).
 """
 
@@ -25,29 +25,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from gncompanion.models.blocks import (
-    ACTIVATIONS,
-    Critic,
-    Generator,
-    Layer,
-    SumOverSpace,
-    initialise,
-    require_positive,
-    uniform,
-)
+from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator, SumOverSpace
+from gncompanion.models.initialisation import Layer, initialise, uniform
+from gncompanion.models.layouts import layout_for
 from gncompanion.models.resnet import critic_blocks
 from gncompanion.tools.names import pick
 
-__all__ = ["LAYOUTS", "AutoGANCritic", "AutoGANGenerator", "Layout", "layers_around", "start"]
+__all__ = ["LAYOUTS", "AutoGANCritic", "AutoGANGenerator", "Layout", "initialise_as_autogan", "layers_around"]
 
 
 @dataclass(frozen=True)
 class Layout:
     """The shape of an AutoGAN at one image size.
 
-    Args:
-        bottom: height and width of the generator's first map, an eighth of the image's.
-        width: channels a unit: the generator has 4 units everywhere, the critic 2.
+    Attributes:
+        bottom: Height and width of the generator's first map, an eighth of the image's.
+        width: Number of channels per unit: the generator has 4 units everywhere, the critic 2.
     """
 
     bottom: int
@@ -65,14 +58,14 @@ class AutoGANGenerator(Generator):
     """The generator of AutoGAN; images lie in [-1, 1].
 
     Args:
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: a quarter of the channels of every map; None = the layout's.
-        z_dim: dimension of the noise.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: A quarter of the number of channels of every map; None = the layout's.
+        z_dim: Dimension of the noise.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size, or another number is not a positive integer.
+        ValueError: There is no such size, or another number is not a positive integer.
     """
 
     def __init__(
@@ -85,21 +78,21 @@ class AutoGANGenerator(Generator):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(z_dim, layers_around(_cells, size, channels=channels, width=width, z_dim=z_dim))
-        start(self, generator)
+        initialise_as_autogan(self, generator)
 
 
 class AutoGANCritic(Critic):
     """The critic of AutoGAN and E2GAN.
 
     Args:
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: half the channels of every map; None = the layout's.
-        activation: a name from `blocks.ACTIVATIONS`.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Half the number of channels of every map; None = the layout's.
+        activation: A name from `blocks.ACTIVATIONS`.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size or activation, or another number is not a positive integer.
+        ValueError: There is no such size or activation, or another number is not a positive integer.
     """
 
     def __init__(
@@ -111,21 +104,19 @@ class AutoGANCritic(Critic):
         activation: str = "relu",
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("AutoGAN image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(channels=channels, width=width)
+        _, width = layout_for("AutoGAN", size, LAYOUTS, width=width, channels=channels)
         make_activation = pick("activation", activation, ACTIVATIONS)
         features = critic_blocks(channels, [2 * width] * 4, halvings=2, activation=activation)
         head = nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(2 * width, 1, bias=False))
         super().__init__(features, head)
-        start(self, generator)
+        initialise_as_autogan(self, generator)
 
 
 class Cells(nn.Module):
     """Cells one after the other, each of them given the skips of all before it.
 
     Args:
-        cells: modules (x, skips) ↦ (skip, x).
+        cells: The cells, modules (x, skips) ↦ (skip, x).
     """
 
     def __init__(self, cells: Sequence[nn.Module]) -> None:
@@ -140,8 +131,15 @@ class Cells(nn.Module):
         return x
 
 
-class Cell(nn.Module):
-    """h = conv(up(a(x))) + Σ up(conv₁(skip)), and conv(a(h)) + up(conv₁(x)) of twice the size."""
+class AutoGANCell(nn.Module):
+    """h = conv(up(a(x))) + Σ up(conv₁(skip)), and conv(a(h)) + up(conv₁(x)) of twice the size.
+
+    Args:
+        channels: Number of channels of every map.
+        up: How it upsamples, a mode of `interpolate`.
+        n_skips: Number of skips that it takes.
+        shortcut: Whether there is one.
+    """
 
     def __init__(self, channels: int, up: str, *, n_skips: int, shortcut: bool) -> None:
         super().__init__()
@@ -171,21 +169,19 @@ def layers_around(
     """Build the generator around its three cells.
 
     Args:
-        make_cells: makes them, given their number of channels.
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: a quarter of the channels of every map; None = the layout's.
-        z_dim: dimension of the noise.
+        make_cells: Makes the cells, given their number of channels.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: A quarter of the number of channels of every map; None = the layout's.
+        z_dim: Dimension of the noise.
 
     Returns:
         The layers, (N, z_dim) to (N, channels, size, size).
 
     Raises:
-        ValueError: if there is no such size, or another number is not a positive integer.
+        ValueError: There is no such size, or another number is not a positive integer.
     """
-    layout = pick("AutoGAN image size", size, LAYOUTS)
-    width = layout.width if width is None else width
-    require_positive(channels=channels, width=width, z_dim=z_dim)
+    layout, width = layout_for("AutoGAN", size, LAYOUTS, width=width, channels=channels, z_dim=z_dim)
     wide, bottom = 4 * width, layout.bottom
     return nn.Sequential(
         nn.Linear(z_dim, wide * bottom**2),
@@ -198,8 +194,13 @@ def layers_around(
     )
 
 
-def start(network: nn.Module, generator: torch.Generator | None) -> None:
-    """Draw all weights of a network as AutoGAN's training does, batch normalization's gains included."""
+def initialise_as_autogan(network: nn.Module, generator: torch.Generator | None) -> None:
+    """Draw all weights of a network as AutoGAN's training does, batch normalization's gains included.
+
+    Args:
+        network: The network; it is changed in place.
+        generator: Source of the random numbers; None = torch's global generator.
+    """
     initialise(network, _rule, generator)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -208,9 +209,9 @@ def start(network: nn.Module, generator: torch.Generator | None) -> None:
 
 def _cells(channels: int) -> list[nn.Module]:
     return [
-        Cell(channels, "nearest", n_skips=0, shortcut=True),
-        Cell(channels, "bilinear", n_skips=1, shortcut=True),
-        Cell(channels, "nearest", n_skips=2, shortcut=False),
+        AutoGANCell(channels, "nearest", n_skips=0, shortcut=True),
+        AutoGANCell(channels, "bilinear", n_skips=1, shortcut=True),
+        AutoGANCell(channels, "nearest", n_skips=2, shortcut=False),
     ]
 
 

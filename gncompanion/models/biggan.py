@@ -3,7 +3,7 @@
     generator block   x ↦ conv(a(cbn(conv(up(a(cbn(x))))))) + up(conv₁(x)),   cbn(x) = (1 + g_y) bn(x) + b_y
     critic            f(x, y) = w·h + b + ⟨e_y, h⟩,   h = Σ over space of a(features(x))        (projection)
 
-g_y, b_y and e_y are one learned vector a class. The generator's layers are spectrally normalised, but not
+g_y, b_y and e_y are one learned vector per class. The generator's layers are spectrally normalised, but not
 its batch normalizations and embeddings; the critic, built of the residual critic's blocks, has no
 normalization: gradient normalization replaces it. Weights, embeddings too, start from Xavier's uniform law,
 biases from zero. For given labels the critic is piecewise linear in x. With `n_classes=None` all samples are
@@ -13,8 +13,8 @@ of one class, whatever their labels: the unconditional twin, ours.
 block, and after the critic's first, both at half the size. At 32 x 32 that is ours, as is the form for
 scikit-learn's 8 x 8 digits.
 
-Source: Brock et al. 2019; Miyato and Koyama 2018 (projection); Wu et al. 2021, sizes and initialisation from
-its official code (models/biggan.py).
+Source: Brock et al. 2019 (1809.11096); Miyato and Koyama 2018 (projection, 1802.05637); Wu et al. 2021
+(2109.02235), sizes and initialisation from its official code (models/biggan.py).
 """
 
 from __future__ import annotations
@@ -23,18 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from gncompanion.models.attention import SelfAttention
-from gncompanion.models.blocks import (
-    ACTIVATIONS,
-    Critic,
-    Generator,
-    SumOverSpace,
-    initialise,
-    require_labels,
-    require_positive,
-    spectrally_normalise,
-    xavier,
-)
+from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator, SumOverSpace, require_labels
+from gncompanion.models.initialisation import initialise, spectrally_normalise, xavier
+from gncompanion.models.layouts import layout_for
 from gncompanion.models.resnet import Layout, critic_blocks
+from gncompanion.tools.checks import whole
 from gncompanion.tools.names import pick
 
 __all__ = ["LAYOUTS", "BigGANCritic", "BigGANGenerator", "ConditionalBatchNorm"]
@@ -49,16 +42,16 @@ class BigGANGenerator(Generator):
     """The conditional generator; images lie in [-1, 1].
 
     Args:
-        n_classes: number of classes; None = unconditional.
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels a unit of the layout; None = the layout's.
-        z_dim: dimension of the noise.
-        attention: whether it attends.
-        generator: source of the initial weights; None = torch's global one.
+        n_classes: Number of classes; None = unconditional.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Number of channels per unit of the layout; None = the layout's.
+        z_dim: Dimension of the noise.
+        attention: Whether it attends.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size, or another number is not a positive integer; when called, if
+        ValueError: There is no such size, or another number is not a positive integer; when called,
             there are no labels.
     """
 
@@ -73,25 +66,23 @@ class BigGANGenerator(Generator):
         attention: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("BigGAN image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(n_classes=_one_or(n_classes), channels=channels, width=width, z_dim=z_dim)
+        layout, width = layout_for("BigGAN", size, LAYOUTS, width=width, channels=channels, z_dim=z_dim)
+        classes = _one_or(n_classes)
         first, *rest = (units * width for units in layout.generator)
         small = size // 2 ** len(rest)
         layers = nn.Sequential(nn.Linear(z_dim, first * small**2), nn.Unflatten(1, (first, small, small)))
         for i, wide in enumerate(rest, 1):
             if attention and i == len(rest):
                 layers.append(SelfAttention(first))
-            layers.append(ConditionalBlock(first, wide, _one_or(n_classes)))
+            layers.append(ConditionalBlock(first, wide, classes))
             first = wide
         layers.extend([nn.BatchNorm2d(first), nn.ReLU(), nn.Conv2d(first, channels, 3, padding=1), nn.Tanh()])
         super().__init__(z_dim, layers)
         self.n_classes = n_classes
-        initialise(self, xavier, generator, also=nn.Embedding)
+        initialise(self, xavier, generator, embeddings=True)
         spectrally_normalise(self, generator)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return one sample (N, *shape) of class `y` (N,) a row of `z` (N, z_dim)."""
         y, x = _labels(z, y, self.n_classes, "this generator"), z
         for layer in self.layers:
             x = layer(x, y) if isinstance(layer, ConditionalBlock) else layer(x)
@@ -102,17 +93,17 @@ class BigGANCritic(Critic):
     """The projection critic.
 
     Args:
-        n_classes: number of classes; None = unconditional.
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels a unit of the layout; None = the layout's.
-        activation: a name from `blocks.ACTIVATIONS`.
-        attention: whether it attends, which ends piecewise linearity.
-        generator: source of the initial weights; None = torch's global one.
+        n_classes: Number of classes; None = unconditional.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Number of channels per unit of the layout; None = the layout's.
+        activation: A name from `blocks.ACTIVATIONS`.
+        attention: Whether it attends, which ends piecewise linearity.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size or activation, or another number is not a positive integer; when
-            called, if there are no labels.
+        ValueError: There is no such size or activation, or another number is not a positive integer; when
+            called, there are no labels.
     """
 
     def __init__(
@@ -126,9 +117,7 @@ class BigGANCritic(Critic):
         attention: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("BigGAN image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(n_classes=_one_or(n_classes), channels=channels, width=width)
+        layout, width = layout_for("BigGAN", size, LAYOUTS, width=width, channels=channels)
         make_activation = pick("activation", activation, ACTIVATIONS)
         wide = [units * width for units in layout.critic]
         features = critic_blocks(channels, wide, halvings=layout.halvings, activation=activation)
@@ -137,21 +126,21 @@ class BigGANCritic(Critic):
         super().__init__(features, nn.Sequential(make_activation(), SumOverSpace(), nn.Linear(wide[-1], 1)))
         self.embed = nn.Embedding(_one_or(n_classes), wide[-1])
         self.n_classes = n_classes
-        initialise(self, xavier, generator, also=nn.Embedding)
+        initialise(self, xavier, generator, embeddings=True)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return one score (N,) a sample of `x` (N, *shape), given its class `y` (N,)."""
         y = _labels(x, y, self.n_classes, "this critic")
         h = self.head[:-1](self.features(x))
-        return self.head[-1](h).squeeze(1) + (self.embed(y) * h).sum(1)
+        f: Tensor = self.head[-1](h).squeeze(1) + (self.embed(y) * h).sum(1)
+        return f
 
 
 class ConditionalBatchNorm(nn.Module):
     """Batch normalization whose gain and bias are the class's own.
 
     Args:
-        channels: of the images.
-        n_classes: number of classes.
+        channels: Number of channels of the images.
+        n_classes: Number of classes.
     """
 
     def __init__(self, channels: int, n_classes: int) -> None:
@@ -162,11 +151,18 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         gain, bias = (embed(y)[:, :, None, None] for embed in (self.gain, self.bias))
-        return (1 + gain) * self.normalise(x) + bias
+        out: Tensor = (1 + gain) * self.normalise(x) + bias
+        return out
 
 
 class ConditionalBlock(nn.Module):
-    """conv(a(cbn(conv(up(a(cbn(x))))))) + up(conv₁(x)), which doubles the size."""
+    """conv(a(cbn(conv(up(a(cbn(x))))))) + up(conv₁(x)), which doubles the size.
+
+    Args:
+        channels_in: Number of channels of its input.
+        channels_out: Number of channels of its output.
+        n_classes: Number of classes.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, n_classes: int) -> None:
         super().__init__()
@@ -180,11 +176,12 @@ class ConditionalBlock(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         h = self.first(self.first_norm(x, y))
-        return self.second(self.second_norm(h, y)) + self.shortcut(x)
+        out: Tensor = self.second(self.second_norm(h, y)) + self.shortcut(x)
+        return out
 
 
 def _one_or(n_classes: int | None) -> int:
-    return 1 if n_classes is None else n_classes
+    return 1 if n_classes is None else whole("n_classes", n_classes)
 
 
 def _labels(x: Tensor, y: Tensor | None, n_classes: int | None, who: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The convolutional networks of SN-GAN and GN-GAN ("CNN" in their tables), and Theorem 5's critic.
+"""The convolutional networks of SN-GAN and GN-GAN ("CNN" in their tables).
 
 A stage halves the image and doubles the channels, or the reverse. At 32 x 32, with w = `width`:
 
@@ -12,41 +12,43 @@ are ours. The form for scikit-learn's 8 x 8 digits has w = 16 and one stage less
 deviation is 0.02·√(64/w), which keeps the signal of the papers' width: with 0.02, ‖∇f‖² of 32 narrow layers
 underflows float32.
 
-Source: Miyato et al. 2018, tables of the standard CNN; Wu et al. 2021 and its official code
-(models/dcgan.py), which writes the generator's last convolution as a transposed one of stride 1, the same
-family of maps.
+Source: Miyato et al. 2018 (1802.05957), tables of the standard CNN; Wu et al. 2021 (2109.02235) and its
+official code (models/dcgan.py), which writes the generator's last convolution as a transposed one of stride
+1, the same family of maps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 
 import torch
 from torch import nn
 
-from gncompanion.models.blocks import (
-    ACTIVATIONS,
-    Critic,
-    Generator,
-    Rule,
-    initialise,
-    normal,
-    require_positive,
-)
+from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator
+from gncompanion.models.initialisation import Rule, initialise, normal
+from gncompanion.models.layouts import layout_for
+from gncompanion.tools.checks import is_number, require
 from gncompanion.tools.names import pick
 
-__all__ = ["LAYOUTS", "MAX_LAYERS", "DCGANCritic", "DCGANGenerator", "Layout", "StageCritic"]
-
-MAX_LAYERS = 32
+__all__ = [
+    "LAYOUTS",
+    "DCGANCritic",
+    "DCGANGenerator",
+    "Layout",
+    "activated",
+    "convolutions",
+    "flat_head",
+    "scaled_normal",
+]
 
 
 @dataclass(frozen=True)
 class Layout:
     """The shape of a DCGAN at one image size.
 
-    Args:
-        stages: how often the image is halved.
-        width: channels at full resolution.
+    Attributes:
+        stages: How often the image is halved.
+        width: Number of channels at full resolution.
     """
 
     stages: int
@@ -64,14 +66,14 @@ class DCGANGenerator(Generator):
     """The DCGAN generator; images lie in [-1, 1].
 
     Args:
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels at full resolution; None = the layout's.
-        z_dim: dimension of the noise.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Number of channels at full resolution; None = the layout's.
+        z_dim: Dimension of the noise.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size, or another number is not a positive integer.
+        ValueError: There is no such size, or another number is not a positive integer.
     """
 
     def __init__(
@@ -83,9 +85,7 @@ class DCGANGenerator(Generator):
         z_dim: int = 128,
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("DCGAN image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(channels=channels, width=width, z_dim=z_dim)
+        layout, width = layout_for("DCGAN", size, LAYOUTS, width=width, channels=channels, z_dim=z_dim)
         wide, small = width * 2**layout.stages, size // 2**layout.stages
         layers = nn.Sequential(
             nn.Linear(z_dim, wide * small**2),
@@ -99,23 +99,23 @@ class DCGANGenerator(Generator):
             layers.extend([nn.BatchNorm2d(wide), nn.ReLU()])
         layers.extend([nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()])
         super().__init__(z_dim, layers)
-        initialise(self, _rule(width), generator)
+        initialise(self, scaled_normal(width), generator)
 
 
 class DCGANCritic(Critic):
     """The DCGAN critic.
 
     Args:
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels at full resolution; None = the layout's.
-        bias: False = no biases anywhere, a homogeneous network; the weights are drawn as with biases.
-        bias_std: standard deviation of the initial biases; the papers' are zero.
-        activation: a name from `blocks.ACTIVATIONS`.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Number of channels at full resolution; None = the layout's.
+        bias: Whether there are biases; False = a homogeneous network, its weights drawn as with biases.
+        bias_std: Standard deviation of the initial biases; the papers' are zero.
+        activation: A name from `blocks.ACTIVATIONS`.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size or activation, another number is not a positive integer, or
+        ValueError: There is no such size or activation, another number is not a positive integer, or
             bias_std is negative, not finite or has no biases to set.
     """
 
@@ -130,74 +130,36 @@ class DCGANCritic(Critic):
         activation: str = "leaky_relu",
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("DCGAN image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(channels=channels, width=width)
-        if not 0 <= bias_std < inf or (bias_std and not bias):
-            raise ValueError(f"bias_std={bias_std!r} must be 0 or more, and 0 without biases")
+        layout, width = layout_for("DCGAN", size, LAYOUTS, width=width, channels=channels)
+        valid = is_number(bias_std) and 0 <= bias_std < inf and (bias or not bias_std)
+        require("bias_std", bias_std, valid, "a finite number from 0 on, and 0 without biases")
         wide, small = width * 2**layout.stages, size // 2**layout.stages
-        convolutions = [
-            *_stages([2] * layout.stages, channels, width, bias=bias),
+        layers = [
+            *convolutions([2] * layout.stages, channels, width, bias=bias),
             nn.Conv2d(wide, wide, 3, padding=1, bias=bias),
         ]
-        super().__init__(_activated(convolutions, activation), _head(wide * small**2, bias=bias))
-        initialise(self, _rule(width), generator)
+        super().__init__(activated(layers, activation), flat_head(wide * small**2, bias=bias))
+        initialise(self, scaled_normal(width), generator)
         if bias_std:
-            for layer in (*self.features, *self.head):
-                if isinstance(layer, nn.Conv2d | nn.Linear):
-                    nn.init.normal_(layer.bias, std=bias_std, generator=generator)
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    nn.init.normal_(parameter, std=bias_std, generator=generator)
 
 
-class StageCritic(Critic):
-    """The critic of Theorem 5's experiment, with any number of convolutions from 1 to `MAX_LAYERS`.
-
-    There are min(3, n_layers) stages. Stage s = 0, 1, 2 with m convolutions has m − 1 of 3x3, stride 1, to
-    2ˢ·width channels, then one of 4x4, stride 2, to twice as many. The convolutions are shared out evenly and
-    the remainder goes, one each, to the first stages: 8 are (3, 3, 2), 2 are (1, 1). For 3, 6 and 9 this is
-    the authors' network, m = 1, 2, 3; the other depths are ours.
-
-    `features` is the plain list convolution, activation, convolution, activation, … whose first 2k entries
-    are the theorem's subnetwork f_k; `head` flattens and adds the last, linear layer.
+def convolutions(
+    counts: Sequence[int], channels: int, width: int, *, bias: bool = True
+) -> Iterator[nn.Conv2d]:
+    """Yield the convolutions of all stages, the last of each of which halves the image.
 
     Args:
-        n_layers: convolutions, 1 to 32.
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels of the first stage; None = the layout's.
-        activation: a name from `blocks.ACTIVATIONS`.
-        generator: source of the initial weights; None = torch's global one.
+        counts: The number of convolutions of each stage.
+        channels: Number of channels of the images.
+        width: Number of channels at full resolution.
+        bias: Whether they have biases.
 
-    Raises:
-        ValueError: if n_layers is not an integer from 1 to 32, there is no such size or activation, or
-            another number is not a positive integer.
-
-    Source: Wu et al. 2021, Theorem 5; the authors' working repository (basiclab/Faster-GNGAN-PyTorch).
+    Yields:
+        The convolutions, in order.
     """
-
-    def __init__(
-        self,
-        n_layers: int,
-        size: int = 32,
-        *,
-        channels: int = 3,
-        width: int | None = None,
-        activation: str = "leaky_relu",
-        generator: torch.Generator | None = None,
-    ) -> None:
-        if type(n_layers) is not int or not 1 <= n_layers <= MAX_LAYERS:
-            raise ValueError(f"n_layers must be an integer from 1 to {MAX_LAYERS}, not {n_layers!r}")
-        layout = pick("StageCritic image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(channels=channels, width=width)
-        stages = min(3, n_layers)
-        counts = [n_layers // stages + (s < n_layers % stages) for s in range(stages)]
-        wide, small = width * 2**stages, size // 2**stages
-        super().__init__(_activated(_stages(counts, channels, width), activation), _head(wide * small**2))
-        initialise(self, _rule(width), generator)
-
-
-def _stages(counts: list[int], channels: int, width: int, *, bias: bool = True) -> Iterator[nn.Conv2d]:
-    """Yield the convolutions of all stages, `counts[s]` of stage s, the last of each halving the image."""
     for stage, count in enumerate(counts):
         wide = width * 2**stage
         for _ in range(count - 1):
@@ -207,16 +169,40 @@ def _stages(counts: list[int], channels: int, width: int, *, bias: bool = True) 
         channels = 2 * wide
 
 
-def _activated(convolutions: Iterable[nn.Conv2d], activation: str) -> nn.Sequential:
+def activated(layers: Iterable[nn.Module], activation: str) -> nn.Sequential:
+    """Put an activation after each layer.
+
+    Args:
+        layers: The layers, in order.
+        activation: A name from `blocks.ACTIVATIONS`.
+
+    Returns:
+        The layers and their activations, one chain.
+    """
     make_activation = pick("activation", activation, ACTIVATIONS)
-    return nn.Sequential(
-        *(layer for convolution in convolutions for layer in (convolution, make_activation()))
-    )
+    return nn.Sequential(*(module for layer in layers for module in (layer, make_activation())))
 
 
-def _head(n_features: int, *, bias: bool = True) -> nn.Sequential:
+def flat_head(n_features: int, *, bias: bool = True) -> nn.Sequential:
+    """Make the head that flattens and adds the last, linear layer.
+
+    Args:
+        n_features: Number of values of the last hidden layer.
+        bias: Whether the linear layer has a bias.
+
+    Returns:
+        The head, (N, ...) to (N, 1).
+    """
     return nn.Sequential(nn.Flatten(), nn.Linear(n_features, 1, bias=bias))
 
 
-def _rule(width: int) -> Rule:
+def scaled_normal(width: int) -> Rule:
+    """Make the rule of the initial weights: N(0, σ²) with σ = 0.02·√(64 / width), biases zero.
+
+    Args:
+        width: Number of channels at full resolution.
+
+    Returns:
+        The rule.
+    """
     return normal(0.02 * sqrt(64 / width))

@@ -8,8 +8,8 @@ own) and bilinearly. The second takes no skip, the third that of the first cell 
 0 1 0 1 | 0 1 2 1 0 | 0 1 0 1 2. All around the cells, the sizes and the initial weights are as in `autogan`.
 Its number of parameters was published nowhere that could be read.
 
-Source: Tian et al. 2020; the vector from its official code (Yuantian013/E2GAN, eval/exps/derive.sh), which
-reads it as AutoGAN's search does (models_search/building_blocks_search.py).
+Source: Tian et al. 2020 (2007.09180); the vector from its official code (Yuantian013/E2GAN,
+eval/exps/derive.sh), which reads it as AutoGAN's search does (models_search/building_blocks_search.py).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from gncompanion.models.autogan import layers_around, start
+from gncompanion.models.autogan import initialise_as_autogan, layers_around
 from gncompanion.models.blocks import Generator
 
 __all__ = ["E2GANGenerator"]
@@ -28,14 +28,14 @@ class E2GANGenerator(Generator):
     """The generator of E2GAN; images lie in [-1, 1].
 
     Args:
-        size: height and width of the images, a key of `autogan.LAYOUTS`.
-        channels: of the images.
-        width: a quarter of the channels of every map; None = the layout's.
-        z_dim: dimension of the noise.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `autogan.LAYOUTS`.
+        channels: Number of channels of the images.
+        width: A quarter of the number of channels of every map; None = the layout's.
+        z_dim: Dimension of the noise.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size, or another number is not a positive integer.
+        ValueError: There is no such size, or another number is not a positive integer.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class E2GANGenerator(Generator):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(z_dim, layers_around(_cells, size, channels=channels, width=width, z_dim=z_dim))
-        start(self, generator)
+        initialise_as_autogan(self, generator)
 
 
-class Cell(nn.Module):
+class E2GANCell(nn.Module):
     """h = a(bn(conv(up(x)))) + Σ up(conv₁(skip)), and a(bn(conv(h))) + conv₁(up(x)) of twice the size.
 
     Args:
-        channels: of every map.
-        learned_up: whether it upsamples by a transposed convolution, else bilinearly.
-        takes: which cells' skips it takes, by their number from 0 on.
+        channels: Number of channels of every map.
+        learned_up: Whether it upsamples by a transposed convolution; False = bilinearly.
+        takes: The cells whose skips it takes, by their number from 0 on.
     """
 
     def __init__(self, channels: int, *, learned_up: bool = False, takes: Sequence[int] = ()) -> None:
@@ -85,4 +85,4 @@ def _up(channels: int, *, learned: bool) -> nn.Module:
 
 
 def _cells(channels: int) -> list[nn.Module]:
-    return [Cell(channels), Cell(channels, learned_up=True), Cell(channels, takes=[0])]
+    return [E2GANCell(channels), E2GANCell(channels, learned_up=True), E2GANCell(channels, takes=[0])]

@@ -11,14 +11,9 @@ are ours.
 import torch
 from torch import Tensor, nn
 
-from gncompanion.models.blocks import (
-    ACTIVATIONS,
-    Critic,
-    Generator,
-    initialise,
-    require_positive,
-    uniform,
-)
+from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator
+from gncompanion.models.initialisation import initialise, uniform
+from gncompanion.tools.checks import whole
 from gncompanion.tools.names import pick
 
 __all__ = ["MLPCritic", "MLPGenerator"]
@@ -28,14 +23,14 @@ class MLPGenerator(Generator):
     """A ReLU perceptron from noise to points.
 
     Args:
-        z_dim: dimension of the noise.
-        out_dim: dimension d of the points.
-        width: units a hidden layer.
-        depth: hidden layers, at least 1.
-        generator: source of the initial weights; None = torch's global one.
+        z_dim: Dimension of the noise.
+        out_dim: Dimension d of the points.
+        width: Number of units per hidden layer.
+        depth: Number of hidden layers, at least 1.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if a size is not a positive integer.
+        ValueError: A size is not a positive integer.
     """
 
     def __init__(
@@ -47,9 +42,9 @@ class MLPGenerator(Generator):
         depth: int = 3,
         generator: torch.Generator | None = None,
     ) -> None:
-        require_positive(z_dim=z_dim, out_dim=out_dim, width=width, depth=depth)
+        whole("z_dim", z_dim)
         hidden = _hidden(z_dim, width, depth, bias=True, activation="relu")
-        super().__init__(z_dim, hidden.append(nn.Linear(width, out_dim)))
+        super().__init__(z_dim, hidden.append(nn.Linear(width, whole("out_dim", out_dim))))
         initialise(self, uniform, generator)
 
 
@@ -57,15 +52,15 @@ class MLPCritic(Critic):
     """A perceptron from points, or flattened images, to scores.
 
     Args:
-        in_dim: dimension d of a point; of an image, its number of values.
-        width: units a hidden layer.
-        depth: hidden layers, at least 1.
-        bias: False = no biases anywhere, a homogeneous network.
-        activation: a name from `blocks.ACTIVATIONS`.
-        generator: source of the initial weights; None = torch's global one.
+        in_dim: Dimension d of a point; of an image, its number of values.
+        width: Number of units per hidden layer.
+        depth: Number of hidden layers, at least 1.
+        bias: Whether there are biases; False = a homogeneous network.
+        activation: A name from `blocks.ACTIVATIONS`.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if a size is not a positive integer, or the activation is unknown.
+        ValueError: A size is not a positive integer, or the activation is unknown.
     """
 
     def __init__(
@@ -78,19 +73,27 @@ class MLPCritic(Critic):
         activation: str = "relu",
         generator: torch.Generator | None = None,
     ) -> None:
-        require_positive(in_dim=in_dim, width=width, depth=depth)
+        whole("in_dim", in_dim)
         hidden = _hidden(in_dim, width, depth, bias=bias, activation=activation)
         super().__init__(hidden, nn.Sequential(nn.Linear(width, 1, bias=bias)))
         initialise(self, uniform, generator)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return one score (N,) a sample of `x`, (N, d) or any shape of d values a sample; `y` is ignored."""
+        """Score each sample.
+
+        Args:
+            x: Samples, (N, d), or of any other shape with d values per sample.
+            y: Labels, (N,), which are ignored.
+
+        Returns:
+            The scores, (N,).
+        """
         return super().forward(x.flatten(1), y)
 
 
 def _hidden(in_dim: int, width: int, depth: int, *, bias: bool, activation: str) -> nn.Sequential:
     make_activation = pick("activation", activation, ACTIVATIONS)
     layers = nn.Sequential()
-    for size in [in_dim] + [width] * (depth - 1):
+    for size in [in_dim] + [whole("width", width)] * (whole("depth", depth) - 1):
         layers.extend([nn.Linear(size, width, bias=bias), make_activation()])
     return layers

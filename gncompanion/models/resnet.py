@@ -10,8 +10,8 @@ zero, in both.
 
 conv₁ commutes with nearest upsampling and with mean pooling, and is done where the image is smaller.
 
-Source: Miyato et al. 2018; Wu et al. 2021, widths and initialisation from its official code
-(models/resnet.py). The layout for scikit-learn's 8 x 8 digits is ours.
+Source: Miyato et al. 2018 (1802.05957); Wu et al. 2021 (2109.02235), widths and initialisation from its
+official code (models/resnet.py). The layout for scikit-learn's 8 x 8 digits is ours.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gncompanion.models.blocks import (
-    ACTIVATIONS,
-    Critic,
-    Generator,
-    initialise,
-    kaiming,
-    require_positive,
-)
+from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator
+from gncompanion.models.initialisation import initialise, kaiming
+from gncompanion.models.layouts import layout_for
 from gncompanion.tools.names import pick
 
 __all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator", "critic_blocks"]
@@ -38,11 +33,11 @@ __all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator", "critic_block
 class Layout:
     """The shape of a ResNet at one image size.
 
-    Args:
-        generator: channels of the first map and after each block, in units of `width`.
-        critic: channels after each block, in units of `width`.
-        halvings: how many critic blocks, the first ones, halve the image.
-        width: channels a unit.
+    Attributes:
+        generator: Number of channels of the first map and after each block, in units of `width`.
+        critic: Number of channels after each block, in units of `width`.
+        halvings: How many critic blocks, the first ones, halve the image.
+        width: Number of channels per unit.
     """
 
     generator: tuple[int, ...]
@@ -64,14 +59,14 @@ class ResNetGenerator(Generator):
     """The residual generator; images lie in [-1, 1].
 
     Args:
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels a unit of the layout; None = the layout's.
-        z_dim: dimension of the noise.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Number of channels per unit of the layout; None = the layout's.
+        z_dim: Dimension of the noise.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size, or another number is not a positive integer.
+        ValueError: There is no such size, or another number is not a positive integer.
     """
 
     def __init__(
@@ -83,9 +78,7 @@ class ResNetGenerator(Generator):
         z_dim: int = 128,
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("ResNet image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(channels=channels, width=width, z_dim=z_dim)
+        layout, width = layout_for("ResNet", size, LAYOUTS, width=width, channels=channels, z_dim=z_dim)
         first, *rest = (units * width for units in layout.generator)
         small = size // 2 ** len(rest)
         layers = nn.Sequential(nn.Linear(z_dim, first * small**2), nn.Unflatten(1, (first, small, small)))
@@ -101,14 +94,14 @@ class ResNetCritic(Critic):
     """The residual critic.
 
     Args:
-        size: height and width of the images, a key of `LAYOUTS`.
-        channels: of the images.
-        width: channels a unit of the layout; None = the layout's.
-        activation: a name from `blocks.ACTIVATIONS`.
-        generator: source of the initial weights; None = torch's global one.
+        size: Height and width of the images, a key of `LAYOUTS`.
+        channels: Number of channels of the images.
+        width: Number of channels per unit of the layout; None = the layout's.
+        activation: A name from `blocks.ACTIVATIONS`.
+        generator: Source of the initial weights; None = torch's global generator.
 
     Raises:
-        ValueError: if there is no such size or activation, or another number is not a positive integer.
+        ValueError: There is no such size or activation, or another number is not a positive integer.
     """
 
     def __init__(
@@ -120,9 +113,7 @@ class ResNetCritic(Critic):
         activation: str = "relu",
         generator: torch.Generator | None = None,
     ) -> None:
-        layout = pick("ResNet image size", size, LAYOUTS)
-        width = layout.width if width is None else width
-        require_positive(channels=channels, width=width)
+        layout, width = layout_for("ResNet", size, LAYOUTS, width=width, channels=channels)
         make_activation = pick("activation", activation, ACTIVATIONS)
         wide = [units * width for units in layout.critic]
         features = critic_blocks(channels, wide, halvings=layout.halvings, activation=activation)
@@ -136,10 +127,10 @@ def critic_blocks(channels: int, wide: Sequence[int], *, halvings: int, activati
     """Build the hidden layers of a residual critic.
 
     Args:
-        channels: of the images.
-        wide: channels after each block.
-        halvings: how many blocks, the first ones, halve the image.
-        activation: a name from `blocks.ACTIVATIONS`.
+        channels: Number of channels of the images.
+        wide: Number of channels after each block.
+        halvings: How many blocks, the first ones, halve the image.
+        activation: A name from `blocks.ACTIVATIONS`.
 
     Returns:
         The blocks, in order.
@@ -151,7 +142,12 @@ def critic_blocks(channels: int, wide: Sequence[int], *, halvings: int, activati
 
 
 class GeneratorBlock(nn.Module):
-    """conv(a(bn(conv(up(a(bn(x))))))) + up(conv₁(x)), which doubles the size."""
+    """conv(a(bn(conv(up(a(bn(x))))))) + up(conv₁(x)), which doubles the size.
+
+    Args:
+        channels_in: Number of channels of its input.
+        channels_out: Number of channels of its output.
+    """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -167,11 +163,20 @@ class GeneratorBlock(nn.Module):
         self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.Upsample(scale_factor=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.residual(x) + self.shortcut(x)
+        out: Tensor = self.residual(x) + self.shortcut(x)
+        return out
 
 
 class CriticBlock(nn.Module):
-    """pool(conv(a(conv(a(x))))) + conv₁(pool(x)), less the inner a if `first`, and pool unless `halve`."""
+    """pool(conv(a(conv(a(x))))) + conv₁(pool(x)), less the inner a if `first`, and pool unless `halve`.
+
+    Args:
+        channels_in: Number of channels of its input.
+        channels_out: Number of channels of its output.
+        first: Whether its input is the image.
+        halve: Whether it halves the image.
+        activation: A name from `blocks.ACTIVATIONS`.
+    """
 
     def __init__(
         self, channels_in: int, channels_out: int, *, first: bool, halve: bool, activation: str
@@ -192,4 +197,5 @@ class CriticBlock(nn.Module):
             self.shortcut.append(nn.Conv2d(channels_in, channels_out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.residual(x) + self.shortcut(x)
+        out: Tensor = self.residual(x) + self.shortcut(x)
+        return out

@@ -25,12 +25,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gncompanion.constraints.base import Constraint
-from gncompanion.constraints.gradient_norm import FORMULAS, ratio
-from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
+from gncompanion.constraints.gradient_norm import FORMULAS
+from gncompanion.input_gradient import value_and_input_gradient
 
 __all__ = [
-    "DetachedNorm",
     "Terms",
     "equivalent_point",
     "foot_point",
@@ -185,17 +183,3 @@ def frozen_gates(critic: nn.Module, x: Tensor) -> Iterator[None]:
         for module in activations:
             frozen.callback(module.register_forward_hook(apply).remove)
         yield
-
-
-class DetachedNorm(Constraint):
-    """Score f/(n + |f|) with n taken as a constant: GN without its norm term.
-
-    In x nothing changes, n being locally constant; in the critic's weights `Terms.task` alone is left.
-
-    Source: readers' question under the blog post that compares GN and GraN, left open there.
-    """
-
-    def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-        labels = () if y is None else (y,)
-        f, g = value_and_input_gradient(critic, x, *labels)
-        return ratio(f, gradient_norm(f, g).detach() + f.abs())

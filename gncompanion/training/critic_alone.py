@@ -80,7 +80,7 @@ class TrainedCritic:
             seed: of their draw.
         """
         real, fake, random = self._fresh(n, seed)
-        penalty = self._players.constraint.penalty(self.score, real, fake, generator=random)
+        penalty = self._players.constraint.penalty(self._players.score, real, fake, generator=random)
         return self.estimate(n, seed=seed) - torch.as_tensor(penalty).item()
 
     def _fresh(self, n: int, seed: int) -> tuple[Tensor, Tensor, torch.Generator]:

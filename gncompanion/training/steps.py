@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gncompanion.constraints import Constraint
+from gncompanion.constraints import Constraint, Score
 from gncompanion.training.distributed import Share
 from gncompanion.training.losses import Loss
 
@@ -48,9 +48,10 @@ class Networks:
         """Number of labels of a conditional generator; None = unconditional."""
         return getattr(_bare(self.generator), "n_classes", None)
 
-    def score(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Compute the constrained critic's value: x (N, ...) -> (N,)."""
-        return self.constraint.score(self.critic, x, y)
+    @property
+    def score(self) -> Score:
+        """The constrained critic's value, as a function of x (N, ...) and labels (N,)."""
+        return Score(self.constraint, self.critic)
 
     def generate(self, n: int, random: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Draw this process's part of n samples from the generator in its present mode, with labels y."""

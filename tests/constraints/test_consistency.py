@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gncompanion.constraints.consistency import ConsistencyRegularization, flip_and_translate
-from tests.helpers.critics_by_hand import EXACT, FAKE, REAL, B, LinearCritic, N, W, mlp
+from tests.helpers.critics_by_hand import EXACT, FAKE, REAL, B, LinearCritic, N, W, mlp, plain
 from tests.helpers.draws import normal, seeded
 
 
@@ -41,7 +41,9 @@ def test_flip_and_translate_against_a_loop(share: float, most: tuple[int, int]) 
 
 def test_consistency_differentiates_both_branches() -> None:
     critic = LinearCritic(W, B)
-    penalty = ConsistencyRegularization(3.0, share=0.4).penalty(critic, REAL, FAKE, generator=seeded(5))
+    penalty = ConsistencyRegularization(3.0, share=0.4).penalty(
+        plain(critic), REAL, FAKE, generator=seeded(5)
+    )
     difference = (REAL - flip_and_translate(REAL, 0.4, seeded(5))).flatten(1)
     rises = difference @ W.flatten()
     torch.testing.assert_close(penalty, 3 * rises.square().mean(), **EXACT)
@@ -52,5 +54,5 @@ def test_consistency_differentiates_both_branches() -> None:
 def test_consistency_refuses_points() -> None:
     with pytest.raises(ValueError, match=r"needs images \(N, C, H, W\), not \(16, 3\)"):
         ConsistencyRegularization().penalty(
-            mlp(), normal(N, 3, seed=0), normal(N, 3, seed=1), generator=seeded()
+            plain(mlp()), normal(N, 3, seed=0), normal(N, 3, seed=1), generator=seeded()
         )

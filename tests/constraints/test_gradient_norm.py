@@ -87,6 +87,30 @@ def test_the_weights_gradient_is_the_tasks_and_the_norms(name: str, network: str
 
 
 @pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", WEIGHTS_OF_GRADIENTS)
+@pytest.mark.parametrize("method", ["linear", "autograd"])
+def test_detached_the_weights_gradient_is_the_tasks_alone(name: str, network: str, method: str) -> None:
+    """α ∂f/∂W without β ∂n/∂W; the values and their gradient in x are the whole."""
+    make, shape = NETWORKS[network]
+    critic, x = make(), normal(N, *shape, seed=6).requires_grad_()
+    f, g = value_and_input_gradient(critic, x.detach(), method="autograd")
+    alpha, _ = (weight.detach() for weight in WEIGHTS_OF_GRADIENTS[name](f, gradient_norm(f, g)))
+    task = weight_gradients((alpha * f).sum(), critic)
+    whole, detached = (
+        build(name, **ROWS[name].options, method=method, detach=detach).score(critic, x).sum()
+        for detach in (False, True)
+    )
+    assert torch.equal(detached, whole)
+    (in_x, *in_weights), (whole_in_x, *whole_in_weights) = (
+        gradients(value, x, critic) for value in (detached, whole)
+    )
+    torch.testing.assert_close(in_x, whole_in_x, **EXACT)
+    found, both = (torch.cat([d.flatten() for d in found]) for found in (in_weights, whole_in_weights))
+    assert (found - task).norm() <= 1e-12 * task.norm()  # some thousand roundings of 1e-16
+    assert (both - task).norm() > 1e-2 * task.norm()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", SCORING)
 def test_theorem_6_and_its_likes(name: str, network: str) -> None:
     make, shape = NETWORKS[network]
@@ -166,6 +190,12 @@ def test_gradient_norm_equals_the_constraint(formula: str) -> None:
     module = GradientNorm(critic, formula, **options)
     assert torch.equal(module(REAL), build(formula, **options).score(critic, REAL))
     assert repr(module).startswith(f"GradientNorm(\n  {formula!r}, ")
+    detached = GradientNorm(critic, formula, **options, detach=True)
+    assert torch.equal(
+        weight_gradients(detached(REAL).sum(), critic),
+        weight_gradients(build(formula, **options, detach=True).score(critic, REAL).sum(), critic),
+    )
+    assert ("detach=True" in repr(detached)) and "detach" not in repr(module)
 
 
 def test_gradient_norm_has_the_critics_state() -> None:

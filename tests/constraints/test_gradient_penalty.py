@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gncompanion.constraints import Constraint, build
+from gncompanion.constraints import Constraint, Score, build
 from gncompanion.constraints.consistency import ConsistencyRegularization
 from gncompanion.constraints.gradient_penalty import FiniteDifferencePenalty, GradientPenalty
 from gncompanion.constraints.sampling import SAMPLINGS
@@ -24,6 +24,7 @@ from tests.helpers.critics_by_hand import (
     N,
     W,
     conv,
+    plain,
     weight_gradients,
 )
 from tests.helpers.draws import normal, seeded
@@ -41,7 +42,7 @@ from tests.helpers.draws import normal, seeded
     ],
 )
 def test_penalties_on_a_linear_critic(penalty: Callable[..., Constraint], expected: float, at: str) -> None:
-    found = penalty(at=at).penalty(LinearCritic(W, B), REAL, FAKE, generator=seeded())
+    found = penalty(at=at).penalty(plain(LinearCritic(W, B)), REAL, FAKE, generator=seeded())
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), **EXACT)
 
 
@@ -58,7 +59,7 @@ def wgan_gp(critic: nn.Module, real: Tensor, fake: Tensor, random: torch.Generat
 def test_equals_wgan_gp_by_double_backpropagation(network: str, method: str) -> None:
     make, shape = NETWORKS[network]
     critic, real, fake = make(), normal(N, *shape, seed=1), normal(N, *shape, seed=2)
-    found = GradientPenalty(method=method).penalty(critic, real, fake, generator=seeded(9))
+    found = GradientPenalty(method=method).penalty(plain(critic), real, fake, generator=seeded(9))
     expected = wgan_gp(critic, real, fake, seeded(9))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     error = (weight_gradients(found, critic) - weight_gradients(expected, critic)).norm()
@@ -69,7 +70,7 @@ def test_a_penalty_on_the_normalized_score() -> None:
     """‖∇f̂‖ is Theorem 6's, so GN + GP is 10 ((n / (n + |f|))² - 1)², with gradients through f and n."""
     critic, real, fake = conv(), normal(N, *SHAPE, seed=1), normal(N, *SHAPE, seed=2)
     constraint = build("gn+gp", gp={"at": "real"})
-    found = constraint.penalty(partial(constraint.score, critic), real, fake, generator=seeded())
+    found = constraint.penalty(Score(constraint, critic), real, fake, generator=seeded())
     f, g = value_and_input_gradient(critic, real, method="autograd")
     n = gradient_norm(f, g)
     expected = 10 * ((n / (n + f.abs())) ** 2 - 1).square().mean()
@@ -79,10 +80,9 @@ def test_a_penalty_on_the_normalized_score() -> None:
 
 def test_the_finite_difference_of_scores_in_a_column() -> None:
     critic = LinearCritic(W, B)
-    expected = FiniteDifferencePenalty().penalty(critic, REAL, FAKE, generator=seeded())
-    column = FiniteDifferencePenalty().penalty(
-        lambda x, y: critic(x)[:, None], REAL, FAKE, generator=seeded()
-    )
+    in_a_row, in_a_column = plain(critic), plain(lambda x: critic(x)[:, None])
+    expected = FiniteDifferencePenalty().penalty(in_a_row, REAL, FAKE, generator=seeded())
+    column = FiniteDifferencePenalty().penalty(in_a_column, REAL, FAKE, generator=seeded())
     assert torch.equal(column, expected)
 
 
@@ -98,11 +98,11 @@ def test_the_finite_difference_of_scores_in_a_column() -> None:
 def test_penalties_pass_labels_on(penalty: Constraint) -> None:
     y, seen = torch.arange(N), []
 
-    def score(x: Tensor, labels: Tensor) -> Tensor:
+    def critic(x: Tensor, labels: Tensor) -> Tensor:
         assert labels.shape[0] == x.shape[0]
         seen.append(labels)
         return x.flatten(1).sum(1)
 
-    penalty.penalty(score, REAL, FAKE, y=y, generator=seeded())
+    penalty.penalty(plain(critic), REAL, FAKE, y=y, generator=seeded())
     assert seen
     assert all(torch.equal(labels, torch.cat([y] * (len(labels) // N))) for labels in seen)

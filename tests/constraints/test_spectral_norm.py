@@ -1,13 +1,12 @@
 """Spectral normalizations against singular values of dense matrices, and equation (14) of Miyato et al."""
 
 import copy
-from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gncompanion.constraints import Constraint, build
+from gncompanion.constraints import Constraint, Score, build
 from gncompanion.constraints.spectral_norm import OperatorSpectralNormalization, SpectralNormalization
 from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
 from gncompanion.models import DCGANCritic, MLPCritic
@@ -275,7 +274,7 @@ def test_a_penalty_on_the_normalized_critic(constraint: Constraint) -> None:
     composite.prepare(prepared)
     prepared.eval()
     x = normal(4, 1, 8, 8, seed=2)
-    score = partial(composite.score, prepared)
+    score = Score(composite, prepared)
     found = composite.penalty(score, x, x, generator=seeded())
     n = gradient_norm(*value_and_input_gradient(prepared, x, method="autograd"))
     expected = 10 * (n - 1).square().mean()

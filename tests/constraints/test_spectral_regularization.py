@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gncompanion.constraints import Score
 from gncompanion.constraints.spectral_regularization import SpectralRegularization
 from gncompanion.experiment import Experiment
 from gncompanion.models import DCGANCritic, MLPCritic
@@ -20,8 +21,8 @@ def critic() -> nn.Module:
     return MLPCritic(3, width=8, depth=2, generator=seeded()).double()
 
 
-def penalty(constraint: SpectralRegularization, x: Tensor = X) -> Tensor:
-    return constraint.penalty(lambda x, y: x.sum(1), x, x, generator=seeded())
+def penalty(constraint: SpectralRegularization, critic: nn.Module) -> Tensor:
+    return constraint.penalty(Score(constraint, critic), X, X, generator=seeded())
 
 
 def matrices(module: nn.Module) -> list[Tensor]:
@@ -37,7 +38,7 @@ def test_value_and_gradient(make: Callable[[], nn.Module]) -> None:
     network = make()
     constraint = SpectralRegularization(0.3, n_iterations=500)
     constraint.prepare(network)
-    value = penalty(constraint)
+    value = penalty(constraint, network)
     value.backward()
     expected = 0.0
     for weight in matrices(network):
@@ -56,18 +57,18 @@ def test_one_iteration_follows_a_moving_weight() -> None:
     for t in torch.linspace(0, 1, 200):
         for weight, a, b in zip(matrices(network), first, last, strict=True):
             weight.data.copy_(a + t * (b - a))
-        value = penalty(constraint).item()
+        value = penalty(constraint, network).item()
     exact = sum(torch.linalg.matrix_norm(w, 2).item() ** 2 for w in matrices(network))
     assert value == pytest.approx(0.05 * exact, rel=0.02)  # 200 steps along the whole way
 
 
 def test_descent_lowers_the_largest_singular_value_and_no_other() -> None:
-    layer = nn.Sequential(nn.Linear(2, 2, bias=False)).double()
-    layer[0].weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))
+    network = nn.Sequential(nn.Linear(2, 2, bias=False)).double()
+    network[0].weight.data.copy_(torch.diag(torch.tensor([3.0, 1.0])))
     constraint = SpectralRegularization(0.1, n_iterations=50)
-    constraint.prepare(layer)
-    penalty(constraint).backward()
-    torch.testing.assert_close(layer[0].weight.grad, torch.diag(torch.tensor([0.3, 0.0])).double())
+    constraint.prepare(network)
+    penalty(constraint, network).backward()
+    torch.testing.assert_close(network[0].weight.grad, torch.diag(torch.tensor([0.3, 0.0])).double())
 
 
 def test_bounds_nothing() -> None:
@@ -88,34 +89,34 @@ def test_the_direction_is_saved_with_the_critic_and_rests_in_eval_mode() -> None
     state = copy.deepcopy(network.state_dict())
     assert sum("regularized_direction" in name for name in state) == 3
     network.eval()
-    first = penalty(constraint)
-    assert torch.equal(penalty(constraint), first)
+    first = penalty(constraint, network)
+    assert torch.equal(penalty(constraint, network), first)
     network.train()
-    assert penalty(constraint) > first  # the iteration moves on, and upwards
+    assert penalty(constraint, network) > first  # the iteration moves on, and upwards
     resumed, again = critic(), SpectralRegularization(seed=3)
     again.prepare(resumed)
     for module in (network, resumed):
         module.load_state_dict(state)
-    assert torch.equal(penalty(constraint), penalty(again))
+    assert torch.equal(penalty(constraint, network), penalty(again, resumed))
 
 
 def test_a_weight_of_zeros_has_penalty_and_gradient_zero() -> None:
-    layer = nn.Sequential(nn.Linear(2, 2)).double()
-    nn.init.zeros_(layer[0].weight)
+    network = nn.Sequential(nn.Linear(2, 2)).double()
+    nn.init.zeros_(network[0].weight)
     constraint = SpectralRegularization()
-    constraint.prepare(layer)
-    value = penalty(constraint)
+    constraint.prepare(network)
+    value = penalty(constraint, network)
     value.backward()
     assert value == 0
-    assert not layer[0].weight.grad.any()
+    assert not network[0].weight.grad.any()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weight": -1.0}, "weight=-1.0 must not be negative"),
+        ({"weight": -1.0}, "weight=-1.0 must be a finite number from 0 on"),
         ({"weight": float("nan")}, "weight=nan"),
-        ({"n_iterations": 0}, "n_iterations=0 must be an integer of at least 1"),
+        ({"n_iterations": 0}, "n_iterations=0 must be an integer from 1 on"),
     ],
 )
 def test_refuses(options: dict[str, float], message: str) -> None:
@@ -129,7 +130,21 @@ def test_refuses_a_critic_without_layers() -> None:
 
 
 def test_there_is_nothing_to_regularize_before_prepare() -> None:
-    assert penalty(SpectralRegularization()) == 0
+    constraint, prepared = SpectralRegularization(), critic()
+    constraint.prepare(prepared)
+    assert penalty(constraint, prepared) > 0
+    assert penalty(constraint, critic()) == 0
+
+
+def test_each_critic_has_its_own_price() -> None:
+    """One constraint, two critics prepared one after the other, and a copy of the first."""
+    constraint, first, second = SpectralRegularization(n_iterations=500), critic(), convolutions()
+    for network in (first, second):
+        constraint.prepare(network)
+    prices = [penalty(constraint, network).item() for network in (first, second, copy.deepcopy(first))]
+    for price, network in zip(prices, (first, second, first), strict=True):
+        squares = [torch.linalg.matrix_norm(w.flatten(1), 2).item() ** 2 for w in matrices(network)]
+        assert price == pytest.approx(0.05 * sum(squares), rel=1e-10)
 
 
 def test_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

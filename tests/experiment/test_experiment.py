@@ -89,12 +89,15 @@ class TestRefusals:
             ({"dataset": "ring"}, "network 'dcgan' has no form for data of shape (2,)"),
             ({"network": "mlp"}, "network 'mlp' has no form for data of shape (1, 8, 8)"),
             ({"network": "stage"}, "network 'stage' needs a value for n_layers"),
-            ({"network": "stage", "network_options": {"n_layers": 0}}, "n_layers must be an integer from 1 "),
+            (
+                {"network": "stage", "network_options": {"n_layers": 0}},
+                "n_layers=0 must be an integer",
+            ),
             (
                 {"network_options": {"widht": 2}},
-                "unknown dcgan option 'widht', did you mean 'width'? (valid: ",
+                "network 'dcgan' has no option 'widht', did you mean 'width'? (valid: ",
             ),
-            ({"network_options": {"width": 0}}, "width must be a positive integer, not 0"),
+            ({"network_options": {"width": 0}}, "width=0 must be an integer from 1 on"),
             ({"constraint_options": {"lambda": 2}}, "'lambda'"),
             ({"constraint": "gp", "constraint_options": {"weight": -2}}, "weight=-2"),
             ({"constraint": "gn+cr", "constraint_options": {"weight": 2}}, "'weight'"),

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gncompanion.constraints import Constraint, Score
 from gncompanion.models import DCGANCritic, MLPCritic
 from tests.helpers.draws import normal, seeded
 
@@ -47,6 +48,11 @@ W = normal(*SHAPE, seed=10)
 W *= 1.7 / W.norm()
 NORM, B = 1.7, 0.3
 REAL, FAKE = normal(N, *SHAPE, seed=11), normal(N, *SHAPE, seed=12)
+
+
+def plain(critic: nn.Module) -> Score:
+    """The scoring function of a critic without a constraint."""
+    return Score(Constraint(), critic)
 
 
 def gradients(value: Tensor, *of: nn.Module | Tensor) -> tuple[Tensor, ...]:

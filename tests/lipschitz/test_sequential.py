@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gncompanion.lipschitz import exact_lipschitz, layers, lower_jacobian_norms, operator_norm, upper_products
-from gncompanion.models.dcgan import StageCritic
 from gncompanion.models.mlp import MLPCritic
+from gncompanion.models.stage_critic import StageCritic
 from tests.helpers.draws import normal, seeded
 from tests.helpers.networks_by_hand import ROUNDING, filled, mlp
 

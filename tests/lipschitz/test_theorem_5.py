@@ -7,7 +7,7 @@ from torch import nn
 from gncompanion.constraints.base import Constraint
 from gncompanion.constraints.spectral_norm import OperatorSpectralNormalization, SpectralNormalization
 from gncompanion.lipschitz import exact_lipschitz, lower_jacobian_norms, upper_products
-from gncompanion.models.dcgan import StageCritic
+from gncompanion.models.stage_critic import StageCritic
 from tests.helpers.draws import normal, seeded
 from tests.helpers.networks_by_hand import ROUNDING, convolutional, linear, mlp, normalised
 

@@ -9,16 +9,11 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate, relu
 
 from gncompanion.input_gradient import unsupported_reason
 from gncompanion.models import AutoGANCritic, AutoGANGenerator, E2GANGenerator, build
-from gncompanion.models.autogan import LAYOUTS
-from gncompanion.models.autogan import Cell as AutoGANCell
-from gncompanion.models.e2gan import Cell as E2GANCell
-from tests.helpers.draws import seeded
+from gncompanion.models.autogan import LAYOUTS, AutoGANCell
+from gncompanion.models.e2gan import E2GANCell
+from tests.helpers.draws import normal, seeded
 
 GENERATORS = [AutoGANGenerator, E2GANGenerator]
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 def assert_equal(actual: Tensor, expected: Tensor) -> None:
@@ -73,7 +68,7 @@ def autogan_cell(
 
 
 def test_autogan_generator_is_the_official_sequence() -> None:
-    G, z = AutoGANGenerator(32, width=2, z_dim=5, generator=seeded()).double().eval(), noise(3, 5)
+    G, z = AutoGANGenerator(32, width=2, z_dim=5, generator=seeded()).double().eval(), normal(3, 5)
     dense, unflatten, cells, *image = G.layers
     first, second, third = cells.cells
     with torch.no_grad():
@@ -90,7 +85,7 @@ def e2gan_unit(x: Tensor, unit: nn.Sequential) -> Tensor:
 
 
 def test_e2gan_generator_is_the_official_sequence() -> None:
-    G, z = E2GANGenerator(32, width=2, z_dim=5, generator=seeded()).double().eval(), noise(3, 5)
+    G, z = E2GANGenerator(32, width=2, z_dim=5, generator=seeded()).double().eval(), normal(3, 5)
     dense, unflatten, cells, *image = G.layers
     first, second, third = cells.cells
 
@@ -130,7 +125,7 @@ def test_cells_leave_their_inputs_alone(make: type[nn.Module]) -> None:
 
 
 def test_critic_sums_over_space_without_a_last_bias() -> None:
-    D, x = AutoGANCritic(32, width=2, generator=seeded()).double(), noise(2, 3, 32, 32)
+    D, x = AutoGANCritic(32, width=2, generator=seeded()).double(), normal(2, 3, 32, 32)
     h = D.features(x)
     assert h.shape == (2, 4, 8, 8)
     assert_equal(D(x), relu(h).sum((2, 3)) @ D.head[-1].weight[0])
@@ -139,7 +134,7 @@ def test_critic_sums_over_space_without_a_last_bias() -> None:
 
 def test_critic_is_one_that_the_fast_method_takes() -> None:
     D = AutoGANCritic(8, 1, generator=seeded()).double()
-    assert unsupported_reason(D, noise(2, 1, 8, 8)) is None
+    assert unsupported_reason(D, normal(2, 1, 8, 8)) is None
 
 
 def test_weights_start_as_in_autogans_training() -> None:
@@ -177,5 +172,5 @@ def test_weights_are_a_function_of_the_generator_alone() -> None:
 def test_other_sizes_are_refused(make: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match=re.escape("unknown AutoGAN image size 64 (valid: 8, 32, 48)")):
         make(64)
-    with pytest.raises(ValueError, match="width must be a positive integer, not 0"):
+    with pytest.raises(ValueError, match="width=0 must be an integer from 1 on"):
         make(32, width=0)

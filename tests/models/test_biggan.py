@@ -14,13 +14,9 @@ from gncompanion.input_gradient import unsupported_reason, value_and_input_gradi
 from gncompanion.models import BigGANCritic, BigGANGenerator, SelfAttention, build
 from gncompanion.models.biggan import LAYOUTS, ConditionalBatchNorm, ConditionalBlock
 from gncompanion.models.resnet import CriticBlock
-from tests.helpers.draws import seeded
+from tests.helpers.draws import normal, seeded
 
 LABELS = torch.tensor([2, 0, 1, 2])
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 def assert_equal(actual: Tensor, expected: Tensor) -> None:
@@ -58,17 +54,17 @@ def test_images_of_every_size(size: int, channels: int, attention: bool) -> None
 
 
 def test_conditional_batch_norm() -> None:
-    layer, x = ConditionalBatchNorm(2, 3).double(), noise(4, 2, 3, 3)
-    normal = (x - x.mean((0, 2, 3), keepdim=True)) / (
+    layer, x = ConditionalBatchNorm(2, 3).double(), normal(4, 2, 3, 3)
+    whitened = (x - x.mean((0, 2, 3), keepdim=True)) / (
         x.var((0, 2, 3), unbiased=False, keepdim=True) + 1e-5
     ).sqrt()
     classes = one_hot(LABELS, 3).double()
     gain, bias = (classes @ embed.weight for embed in (layer.gain, layer.bias))
-    assert_equal(layer(x, LABELS), (1 + gain)[..., None, None] * normal + bias[..., None, None])
+    assert_equal(layer(x, LABELS), (1 + gain)[..., None, None] * whitened + bias[..., None, None])
 
 
 def test_conditional_block() -> None:
-    block, x = ConditionalBlock(2, 5, 3).double(), noise(4, 2, 6, 6)
+    block, x = ConditionalBlock(2, 5, 3).double(), normal(4, 2, 6, 6)
 
     def rectified(h: Tensor, layer: ConditionalBatchNorm) -> Tensor:
         gain, bias = (embed.weight[LABELS][:, :, None, None] for embed in (layer.gain, layer.bias))
@@ -87,7 +83,7 @@ def test_conditional_block() -> None:
 
 def test_generator_is_its_layers() -> None:
     G, _ = small()
-    z = noise(4, G.eval().z_dim)
+    z = normal(4, G.eval().z_dim)
     dense, unflatten, *blocks, norm, activation, convolution, tanh = G.layers
     assert [type(block) for block in blocks] == [ConditionalBlock] * 2
     h = unflatten(dense(z))
@@ -99,7 +95,7 @@ def test_generator_is_its_layers() -> None:
 def test_each_row_is_of_its_own_class() -> None:
     G, _ = small()
     G.eval()
-    z = noise(1, G.z_dim).expand(4, -1)
+    z = normal(1, G.z_dim).expand(4, -1)
     x = G(z, LABELS)
     assert_equal(x[0], x[3])
     assert (x[0] - x[1]).abs().max() > 1e-3
@@ -119,7 +115,7 @@ def test_generators_layers_are_spectrally_normalised() -> None:
 
 def test_generator_can_be_copied_and_restored() -> None:
     G, _ = small()
-    z = noise(4, G.z_dim)
+    z = normal(4, G.z_dim)
     for _ in range(3):
         G(z, LABELS)  # moves batch statistics and power iterations
     fresh, _ = small(seed=1)
@@ -134,7 +130,7 @@ def test_generator_can_be_copied_and_restored() -> None:
 
 def test_critic_is_the_projection() -> None:
     _, D = small()
-    x = noise(4, 1, 8, 8)
+    x = normal(4, 1, 8, 8)
     h = relu(D.features(x)).sum((2, 3))
     linear = D.head[-1]
     by_hand = [
@@ -153,14 +149,14 @@ def test_critic_at_32_is_the_official_layout() -> None:
 def test_critic_does_not_couple_samples() -> None:
     for attention in (False, True):
         _, D = small(attention=attention)
-        x = noise(4, 1, 8, 8)
+        x = normal(4, 1, 8, 8)
         alone = [D(x[i : i + 1], LABELS[i : i + 1]) for i in range(4)]
         assert_equal(D(x, LABELS), torch.cat(alone))
 
 
 def gradients(D: BigGANCritic, method: str) -> list[Tensor]:
     """Of x and of all weights, of a loss in the normalised scores."""
-    x = noise(4, 1, 8, 8).requires_grad_()
+    x = normal(4, 1, 8, 8).requires_grad_()
     scores = GradientNorm(D, method=method)(x, LABELS)
     loss = (scores * torch.tensor([1.0, -2.0, 3.0, -0.5])).sum()
     return [scores, *torch.autograd.grad(loss, [x, *D.parameters()])]
@@ -175,15 +171,15 @@ def test_gradient_normalization_by_the_primitive_is_that_by_autograd(activation:
     pairs = zip(names, gradients(D, "linear"), gradients(D, "autograd"), strict=True)
     for name, fast, exact in pairs:
         assert (fast - exact).abs().max() <= 1e-12 * exact.abs().max() + 1e-15, name
-    f, g = value_and_input_gradient(D, noise(4, 1, 8, 8), LABELS, method="linear", verify=True)
-    assert_equal(f, D(noise(4, 1, 8, 8), LABELS))
+    f, g = value_and_input_gradient(D, normal(4, 1, 8, 8), LABELS, method="linear", verify=True)
+    assert_equal(f, D(normal(4, 1, 8, 8), LABELS))
     assert g.shape == (4, 1, 8, 8)
-    assert unsupported_reason(D, noise(4, 1, 8, 8), LABELS) is None
+    assert unsupported_reason(D, normal(4, 1, 8, 8), LABELS) is None
 
 
 def test_gradient_depends_on_the_class() -> None:
     _, D = small()
-    x = noise(1, 1, 8, 8).expand(4, -1, -1, -1)
+    x = normal(1, 1, 8, 8).expand(4, -1, -1, -1)
     _, g = value_and_input_gradient(D, x, LABELS)
     assert_equal(g[0], g[3])
     assert (g[0] - g[1]).abs().max() > 1e-3 * g.abs().max()
@@ -238,23 +234,23 @@ def test_conditional_networks_want_labels() -> None:
     G, D = small()
     assert G.n_classes == D.n_classes == 3
     with pytest.raises(ValueError, match=re.escape("this generator is conditional: it needs labels y (N,)")):
-        G(noise(4, G.z_dim))
+        G(normal(4, G.z_dim))
     with pytest.raises(ValueError, match="this critic is conditional"):
-        D(noise(4, 1, 8, 8))
+        D(normal(4, 1, 8, 8))
 
 
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
         ((1, 8, 8), {}, "network 'biggan' needs a value for n_classes"),
-        ((1, 8, 8), {"n_classes": 0}, "n_classes must be a positive integer, not 0"),
+        ((1, 8, 8), {"n_classes": 0}, "n_classes=0 must be an integer from 1 on"),
         ((3, 48, 48), {"n_classes": 3}, "'biggan' for (channels, s, s) with s in (8, 32)"),
         (
             (1, 8, 8),
             {"n_classes": 3, "activation": "rleu"},
             "unknown activation 'rleu', did you mean 'relu'?",
         ),
-        ((1, 8, 8), {"n_classes": 3, "width": 3, "attention": True}, "a multiple of 8 channels, not 6"),
+        ((1, 8, 8), {"n_classes": 3, "width": 3, "attention": True}, "channels=6 must be a multiple of 8"),
     ],
 )
 def test_what_cannot_be_built_is_refused(shape: tuple[int, ...], options: dict, message: str) -> None:

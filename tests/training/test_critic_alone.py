@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_is_named() -> None:
         ({"loss": "w"}, "unknown loss 'w'"),
         ({"network": "dcgan"}, "no form for data of shape"),
         ({"network_options": {"widht": 3}}, "did you mean 'width'"),
-        ({"constraint_options": {"weight": -1.0}}, "must not be negative"),
+        ({"constraint_options": {"weight": -1.0}}, "weight=-1.0 must be a finite number from 0 on"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments: dict, message: str) -> None:
