@@ -99,21 +99,26 @@ def train_classifier(
         raise ValueError(
             f"labels must be int64 of shape ({len(images)},), not {labels.dtype} {tuple(labels.shape)}"
         )
-    pixels, device = to_uint8(images), images.device
+    pixels = to_uint8(images)
     with fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         hidden, last = _layers(tuple(pixels.shape[1:]), width), nn.Linear(64, int(labels.max()) + 1)
-    network = nn.Sequential(hidden, last).to(device)
+    network = nn.Sequential(hidden, last).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     random = torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        index = torch.randint(len(labels), (batch_size,), generator=random).to(device)
+        index = torch.randint(len(labels), (batch_size,), generator=random)
         optimizer.zero_grad()
-        cross_entropy(network(_scaled(pixels[index])), labels[index.to(labels.device)].to(device)).backward()
+        _loss(network, pixels, labels, index).backward()
         optimizer.step()
         decay.step()
     return Classifier(hidden, last)
+
+
+def _loss(network: nn.Module, pixels: Tensor, labels: Tensor, index: Tensor) -> Tensor:
+    batch, of_batch = pixels[index.to(pixels.device)], labels[index.to(labels.device)]
+    return cross_entropy(network(_scaled(batch)), of_batch.to(pixels.device))
 
 
 def _scaled(pixels: Tensor) -> Tensor:
