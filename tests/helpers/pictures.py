@@ -55,4 +55,5 @@ class Moments:
 
 
 def moments_reference(images: Tensor, feature_map: Moments, folder: Path, *, digest: str = "d") -> Reference:
+    """The reference of images, made four at a time."""
     return open_reference(images, feature_map, name="fields", digest=digest, folder=folder, batch_size=4)
