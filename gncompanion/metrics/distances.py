@@ -9,10 +9,11 @@ standard deviation over these: the score's splits share the images out in their 
 are drawn anew each, without repetition inside one, all from one seed. The papers take 50 000 images in 10
 splits of 5000 each.
 
-tr (A B)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½, which are those of A B, of a matrix
-that is symmetric. pytorch-fid takes the matrix root of A B itself, which is not symmetric, and fails where
-rounding makes the root complex; where it does not fail, the two agree. torch-fidelity computes the kernel
-distance and the score.
+tr (A B)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½, a symmetric matrix. These roots are
+the singular values of Rᵀ S, where A = R Rᵀ and B = S Sᵀ, and found so they keep all their digits where dead
+features or few images make A and B singular. pytorch-fid takes the root of A B itself, which is not
+symmetric, and fails where rounding makes the root complex; where it does not fail, the two agree.
+torch-fidelity computes the kernel distance and the score.
 """
 
 import math
@@ -155,7 +156,13 @@ def _require_finite(name: str, values: NDArray[np.float64]) -> None:
 
 
 def _trace_of_root(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Compute tr (A B)^½; eigenvalues that rounding has made negative are 0."""
-    values, vectors = np.linalg.eigh(a)
-    root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
-    return float(np.sqrt(np.linalg.eigvalsh(root @ b @ root).clip(min=0)).sum())
+    """Compute tr (A B)^½ = Σ σᵢ(Rᵀ S), where A = R Rᵀ and B = S Sᵀ."""
+    return float(np.linalg.svd(_root(a).T @ _root(b), compute_uv=False).sum())
+
+
+def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factor a covariance C = R Rᵀ into R, (d, rank), without the eigenvalues that are 0 but for rounding."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > len(values) * np.finfo(values.dtype).eps * values.max()  # as in np.linalg.matrix_rank
+    root: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
+    return root

@@ -54,8 +54,8 @@ def test_frechet_distance_of_a_shift_is_its_squared_length(n: int) -> None:
     a = Statistics.of(noise(n, 24))
     shift = noise(24, seed=1).double().numpy()
     found = frechet_distance(a, Statistics(a.mean + shift, a.covariance, n))
-    # The trace of the root of A² is that of A, but for 1e-8 · ‖A‖ in each direction that no image takes.
-    assert found == pytest.approx(shift @ shift, abs=24e-8 * np.linalg.norm(a.covariance, 2))
+    # The trace of the root of A² is that of A: the difference of two such traces, in float64.
+    assert found == pytest.approx(shift @ shift, abs=1e-12 * np.trace(a.covariance))
 
 
 @pytest.mark.parametrize("exponent", range(-4, 5))
@@ -83,13 +83,26 @@ def test_frechet_distance_of_features_of_different_scales() -> None:
 
 def test_frechet_distance_of_fewer_images_than_features() -> None:
     # Rank 9 in 24 dimensions. The exact trace of (A B)^½ is the nuclear norm of the product of the centred
-    # features; the roots of the fifteen eigenvalues that are 0 but for rounding have half the digits.
+    # features. With roots of eigenvalues that are 0 but for rounding, 1e-8 of it would be lost.
     x, y = noise(10, 24), noise(10, 24, seed=1)
     a, b = Statistics.of(x), Statistics.of(y)
-    cx, cy = ((z - z.mean(0)).double() / 3 for z in (x, y))
+    cx, cy = ((z - z.mean(0)) / 3 for z in (x.double(), y.double()))
     nuclear = torch.linalg.matrix_norm(cx @ cy.T, "nuc").item()
     expected = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * nuclear
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-7)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
+
+
+def test_frechet_distance_of_dead_features() -> None:
+    # Features that are always 0 change nothing, and those that are 0 on one side alone add their variance.
+    x, y = noise(200, 6), 2 * noise(200, 6, seed=1)
+    y[:, 0] = 0
+    a, b = Statistics.of(x), Statistics.of(y)
+    dead_a, dead_b = (Statistics.of(torch.cat([z, torch.zeros(200, 14)], 1)) for z in (x, y))
+    assert frechet_distance(dead_a, dead_b) == pytest.approx(frechet_distance(a, b), rel=1e-12)
+    alike = Statistics.of(torch.zeros(2, 6))
+    expected = a.mean @ a.mean + np.trace(a.covariance)
+    assert frechet_distance(a, alike) == pytest.approx(expected, rel=1e-14)
+    assert frechet_distance(alike, alike) == 0
 
 
 @pytest.mark.parametrize(
