@@ -31,13 +31,13 @@ MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "__init__": BELOW["training"],
 }
 LIBRARIES = {  # beyond the standard library
-    "tools": set(),
+    "tools": {"filelock"},
     "input_gradient": {"torch"},
     "constraints": {"torch"},
     "models": {"torch"},
     "lipschitz": {"torch", "numpy", "scipy"},
     "theory": {"torch", "numpy", "scipy", "ot"},
-    "metrics": {"torch", "numpy", "scipy", "torchvision", "pytorch_fid", "torch_fidelity"},
+    "metrics": {"torch", "numpy", "pytorch_fid", "torch_fidelity"},
 }
 
 

@@ -5,10 +5,6 @@
 Every data set has the one face described by `Dataset`; `DATASETS` lists those with a name.
 """
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
 from gncompanion.data.base import Dataset
 from gncompanion.data.folders import celeba_hq, image_folder, lsun_church
 from gncompanion.data.images import Images, digits
@@ -22,8 +18,8 @@ from gncompanion.data.pairs import (
     shifted,
     shifted_boxes,
 )
+from gncompanion.data.registry import DATASETS, load
 from gncompanion.data.torchvision_sets import cifar10, cifar100, stl10
-from gncompanion.tools.names import pick, require_known
 
 __all__ = [
     "DATASETS",
@@ -47,38 +43,3 @@ __all__ = [
     "shifted_boxes",
     "stl10",
 ]
-
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "ring": GaussianRing,
-    "grid": GaussianGrid,
-    "digits": digits,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "stl10": stl10,
-    "celeba-hq": celeba_hq,
-    "lsun-church": lsun_church,
-    "folder": image_folder,
-}
-
-
-def load(name: str, **options: Any) -> Dataset:
-    """Make a data set by its name.
-
-    Args:
-        name: A key of `DATASETS`.
-        **options: That data set's own arguments; only "folder" needs one.
-
-    Returns:
-        The data set.
-
-    Raises:
-        ValueError: The name or an option is unknown, an option is missing, or its value is refused.
-    """
-    make = pick("data set", name, DATASETS)
-    parameters = inspect.signature(make).parameters
-    for option in options:
-        require_known(f"unknown option of data set {name!r}", option, parameters)
-    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in options]
-    if missing:
-        raise ValueError(f"data set {name!r} needs a value for {', '.join(missing)}")
-    return make(**options)

@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from gncompanion.data.base import require_count
 from gncompanion.data.images import Images
-from gncompanion.data.prepared import Allocate, prepared
+from gncompanion.data.prepared import Allocate, open_prepared
 from gncompanion.tools import paths
+from gncompanion.tools.checks import whole
 from gncompanion.tools.names import require_known
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["celeba_hq", "image_folder", "lsun_church"]
 
@@ -28,14 +31,15 @@ CELEBA_HQ_IMAGES, CELEBA_HQ_TRAIN = 30_000, 27_000
 
 
 def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = False) -> Images:
-    """All images of a folder, in colour and of one size.
+    """Open all images of a folder, in colour and of one size.
 
-    Images lie either in the folder itself (no labels) or in its subfolders, to any depth (one class a
+    Images lie either in the folder itself (no labels) or in its subfolders, to any depth (one class per
     subfolder, in alphabetical order). They are decoded once and kept in `data()/prepared`.
 
     Args:
-        folder: Its path.
-        size: Of the squares that they are scaled and cut to, in pixels; None = as they are, all of one size.
+        folder: Path of the folder.
+        size: Edge of the squares that images are scaled and cut to, in pixels; None = images stay as they
+            are, and all have to be of one size.
         flip: Whether to mirror each drawn image left to right with probability ½.
 
     Returns:
@@ -55,22 +59,23 @@ def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = Fa
 def celeba_hq(
     *, size: int = 256, split: str = "all", folder: str | Path | None = None, flip: bool = True
 ) -> Images:
-    """CelebA-HQ: 30 000 faces, from a folder of its images in their order.
+    """Open CelebA-HQ: 30 000 faces, from a folder of its images in their order.
 
     Args:
-        size: 128 or 256 in the papers; any other works.
+        size: Edge of the images, in pixels; 128 or 256 in the papers, and any other works.
         split: "all", "train" (the first 27 000) or "test" (the 3000 after them, GN-GAN's reference at 128).
-        folder: Of the images; None = `data()/celeba-hq`.
+        folder: Folder of the images; None = `data()/celeba-hq`.
         flip: Whether to mirror each drawn image left to right with probability ½.
 
     Returns:
         The data set, (3, size, size).
 
     Raises:
-        FileNotFoundError: The folder is missing; says what to fetch.
+        FileNotFoundError: The folder is missing; the message says what to fetch.
         ValueError: The split is unknown, or there are not 30 000 images.
 
-    Source: Karras et al. 2018 (Progressive Growing of GANs); the splits as in GN-GAN's official code.
+    Source: Karras et al. 2018 (Progressive Growing of GANs, 1710.10196); the splits are those of GN-GAN's
+    official code.
     """
     require_known("unknown split of CelebA-HQ", split, ("all", "train", "test"))
     folder = _fetched(
@@ -85,20 +90,21 @@ def celeba_hq(
 
 
 def lsun_church(*, size: int = 256, folder: str | Path | None = None, flip: bool = True) -> Images:
-    """LSUN's churches seen from outside (its training images), from a folder of image files.
+    """Open LSUN's churches seen from outside (its training images), from a folder of image files.
 
     Args:
-        size: 256 in the papers; any other works.
-        folder: Of the images; None = `data()/lsun-church`.
+        size: Edge of the images, in pixels; 256 in the papers, and any other works.
+        folder: Folder of the images; None = `data()/lsun-church`.
         flip: Whether to mirror each drawn image left to right with probability ½.
 
     Returns:
         The data set, (3, size, size).
 
     Raises:
-        FileNotFoundError: The folder is missing; says what to fetch.
+        FileNotFoundError: The folder is missing; the message says what to fetch.
 
-    Source: Yu et al. 2015 (LSUN). Scaling and cutting are ours: the papers do not say how they did it.
+    Source: Yu et al. 2015 (LSUN, 1506.03365). Scaling and cutting are ours: the papers do not say how they
+    did it.
     """
     folder = _fetched(
         "lsun-church", folder, "the images of LSUN's church_outdoor_train, exported from its database to "
@@ -118,12 +124,12 @@ def _prepared(
     name: str, files: list[Path], folder: Path, *, size: int | None, flip: bool, labelled: bool = True
 ) -> Images:
     if size is not None:
-        require_count(size=size)
+        whole("size", size)
     stats = ((file, file.stat()) for file in files)
     listing = "\n".join(f"{file.relative_to(folder)} {s.st_size} {s.st_mtime_ns}" for file, s in stats)
     source = f"{folder.resolve()} size={size} labelled={labelled}\n{listing}"
     labels = _labels(files, folder) if labelled else None
-    return prepared(name, source, partial(_decode, files, labels, size), flip=flip)
+    return open_prepared(name, source, partial(_decode, files, labels, size), flip=flip)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -147,7 +153,9 @@ def _labels(files: list[Path], folder: Path) -> Tensor | None:
 
 
 def _decode(files: list[Path], labels: Tensor | None, size: int | None, allocate: Allocate) -> Tensor | None:
-    pixels: np.ndarray | None = None
+    from tqdm import tqdm
+
+    pixels: NDArray[np.uint8] | None = None
     read = _reader(size)
     for i, file in enumerate(tqdm(files, f"prepare {files[0].parent.name}", disable=None, leave=False)):
         image = read(file)
@@ -163,18 +171,19 @@ def _decode(files: list[Path], labels: Tensor | None, size: int | None, allocate
     return labels
 
 
-def _reader(size: int | None) -> Callable[[Path], np.ndarray]:
-    """Return what reads one image as (3, H, W), uint8."""
+def _reader(size: int | None) -> Callable[[Path], NDArray[np.uint8]]:
+    """Make the function that reads one image as (3, H, W)."""
     from torchvision.datasets.folder import default_loader
     from torchvision.transforms import functional as images
 
-    def read(file: Path) -> np.ndarray:
+    def read(file: Path) -> NDArray[np.uint8]:
         try:
             image = default_loader(str(file))
         except OSError as error:
             raise ValueError(f"{file} cannot be read as an image") from error
         if size is not None:  # bilinear with antialiasing
             image = images.center_crop(images.resize(image, size, antialias=True), [size, size])
-        return images.pil_to_tensor(image).numpy()
+        pixels: NDArray[np.uint8] = images.pil_to_tensor(image).numpy()
+        return pixels
 
     return read

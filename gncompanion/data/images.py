@@ -12,7 +12,8 @@ from functools import cached_property
 import torch
 from torch import Generator, Tensor
 
-from gncompanion.data.base import digest
+from gncompanion.tools.checks import whole
+from gncompanion.tools.digests import content_digest
 
 __all__ = ["Images", "digits"]
 
@@ -22,14 +23,19 @@ class Images:
 
     Args:
         name: One word.
-        pixels: (N, C, H, W), uint8, from 0 (drawn as −1) to `white` (drawn as 1).
-        labels: (N,), int64 from 0 on, or None.
-        white: The greatest value that a pixel can have.
+        pixels: The images, (N, C, H, W), uint8, from 0 (drawn as −1) to `white` (drawn as 1).
+        labels: The label of each image, (N,), int64 from 0 on; None = there are no labels.
+        white: The greatest value that a pixel can have, from 1 to 255.
         flip: Whether to mirror each drawn image left to right with probability ½.
-        digest: Of the content, if that is known already.
+        digest: Digest of the content, where it is known already; None = it is computed when it is asked for.
 
     Raises:
-        ValueError: The arrays are empty, of another type or shape, or out of range.
+        ValueError: An array is empty, of another type or shape, or out of range.
+
+    Example:
+        >>> black_and_white = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+        >>> Images("two", black_and_white).images.flatten()
+        tensor([-1.,  1.])
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Images:
         digest: str | None = None,
     ) -> None:
         _require_array("pixels", pixels, torch.uint8, ndim=4)
+        whole("white", white, high=255)
         if white < 255 and pixels.max() > white:  # a large mapped array is not read for nothing
             raise ValueError(f"a pixel is {int(pixels.max())}, above white = {white}")
         if labels is not None:
@@ -64,11 +71,11 @@ class Images:
             return self._digest
         arrays = [self.pixels] if self.labels is None else [self.pixels, self.labels]
         definition = f"{tuple(self.pixels.shape)}, white={self.white}"
-        return digest(definition, *(array.cpu().contiguous().numpy().data for array in arrays))
+        return content_digest(definition, *(array.cpu().contiguous().numpy().data for array in arrays))
 
     @property
     def images(self) -> Tensor:
-        """(N, C, H, W), float32 in [−1, 1]: the whole set, made anew at each call."""
+        """The whole set, (N, C, H, W), float32 in [−1, 1], made anew at each call."""
         return self._scaled(self.pixels)
 
     def sample(self, n: int, generator: Generator) -> tuple[Tensor, Tensor | None]:
@@ -84,11 +91,10 @@ class Images:
     def _arrays(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Pixels and labels on the device that draws, if they take no more than half of its free memory."""
         if device not in self._near:
-            arrays = (self.pixels, self.labels)
-            fits = device.type != "cuda" or self.pixels.nbytes <= torch.cuda.mem_get_info(device)[0] / 2
-            self._near[device] = (
-                tuple(None if a is None else a.to(device) for a in arrays) if fits else arrays
-            )
+            pixels, labels = self.pixels, self.labels
+            if device.type != "cuda" or pixels.nbytes <= torch.cuda.mem_get_info(device)[0] / 2:
+                pixels, labels = pixels.to(device), None if labels is None else labels.to(device)
+            self._near[device] = pixels, labels
         return self._near[device]
 
     def _scaled(self, pixels: Tensor) -> Tensor:
@@ -96,7 +102,7 @@ class Images:
 
 
 def digits() -> Images:
-    """The 1797 handwritten digits that come with scikit-learn: (1, 8, 8), 17 grey levels, 10 classes.
+    """Open the 1797 handwritten digits that come with scikit-learn: (1, 8, 8), 17 grey levels, 10 classes.
 
     Returns:
         The data set; never flipped, since digits have a handedness.

@@ -6,20 +6,26 @@ The label y is the Gaussian that a sample was drawn from.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from gncompanion.data.base import digest, require_count, require_positive
+from gncompanion.tools.checks import positive, whole
+from gncompanion.tools.digests import content_digest
 
 __all__ = ["GaussianGrid", "GaussianRing"]
 
 
-class _Mixture:
+class _Mixture(ABC):
     shape: tuple[int, ...] = (2,)
     std: float
-    centers: Tensor
+
+    @property
+    @abstractmethod
+    def centers(self) -> Tensor:
+        """Means of the Gaussians, (n_classes, 2), float32."""
 
     @property
     def n_classes(self) -> int:
@@ -27,7 +33,7 @@ class _Mixture:
 
     @property
     def digest(self) -> str:
-        return digest(repr(self))
+        return content_digest(repr(self))
 
     def sample(self, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
         device = generator.device
@@ -42,11 +48,15 @@ class GaussianRing(_Mixture):
 
     Args:
         n_modes: Number of Gaussians; the first lies at (radius, 0).
-        radius: Of the circle.
+        radius: Radius of the circle.
         std: Standard deviation of each Gaussian, in each coordinate.
 
     Raises:
         ValueError: An argument is not positive.
+
+    Example:
+        >>> GaussianRing(n_modes=4).centers[0]
+        tensor([2., 0.])
     """
 
     n_modes: int = 8
@@ -55,12 +65,13 @@ class GaussianRing(_Mixture):
     name = "ring"
 
     def __post_init__(self) -> None:
-        require_count(n_modes=self.n_modes)
-        require_positive(radius=self.radius, std=self.std)
+        whole("n_modes", self.n_modes)
+        positive("radius", self.radius)
+        positive("std", self.std, such_as=0.02)
 
     @property
     def centers(self) -> Tensor:
-        """(n_modes, 2), float32, counterclockwise."""
+        """Means of the Gaussians, (n_modes, 2), float32, counterclockwise."""
         angle = torch.arange(self.n_modes, dtype=torch.float64) * (2 * math.pi / self.n_modes)
         return (self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)).float()
 
@@ -70,8 +81,8 @@ class GaussianGrid(_Mixture):
     """Gaussians on a square grid about the origin.
 
     Args:
-        side: Gaussians along an edge: side² in all.
-        spacing: Distance of neighbours.
+        side: Number of Gaussians along an edge; there are side² in all.
+        spacing: Distance of neighbouring Gaussians.
         std: Standard deviation of each Gaussian, in each coordinate.
 
     Raises:
@@ -84,11 +95,12 @@ class GaussianGrid(_Mixture):
     name = "grid"
 
     def __post_init__(self) -> None:
-        require_count(side=self.side)
-        require_positive(spacing=self.spacing, std=self.std)
+        whole("side", self.side)
+        positive("spacing", self.spacing)
+        positive("std", self.std, such_as=0.05)
 
     @property
     def centers(self) -> Tensor:
-        """(side², 2), float32, column by column."""
+        """Means of the Gaussians, (side², 2), float32, column by column."""
         ticks = self.spacing * (torch.arange(self.side) - (self.side - 1) / 2)
         return torch.cartesian_prod(ticks, ticks)

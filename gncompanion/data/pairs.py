@@ -12,12 +12,15 @@ spheres. On parallel lines the Jensen–Shannon divergence is log 2 for every θ
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import normalize
 
-from gncompanion.data.base import Dataset, digest, require_count, require_positive
+from gncompanion.data.base import Dataset
+from gncompanion.tools.checks import positive, require, whole
+from gncompanion.tools.digests import content_digest
 
 __all__ = [
     "Pair",
@@ -35,19 +38,19 @@ class Sampler:
     """A data set without labels, given by a function.
 
     Args:
-        name: Its whole definition: the digest is taken of it.
-        shape: Of one sample.
-        draw: `draw(n, generator) -> x`, (n, *shape) float32 on the generator's device.
+        name: The whole definition; the digest is that of the name.
+        shape: Shape of one sample.
+        draw: `draw(n, generator) -> x`, with x (n, *shape), float32, on the generator's device.
     """
 
     name: str
     shape: tuple[int, ...]
     draw: Callable[[int, Generator], Tensor]
-    n_classes = None
+    n_classes: ClassVar[int | None] = None
 
     @property
     def digest(self) -> str:
-        return digest(self.name)
+        return content_digest(self.name)
 
     def sample(self, n: int, generator: Generator) -> tuple[Tensor, None]:
         return self.draw(n, generator), None
@@ -58,10 +61,11 @@ class Pair:
     """Two distributions and their exact Wasserstein-1 distance.
 
     Args:
-        name: Its definition.
+        name: Definition of the pair.
         real: The distribution that a critic should score high.
-        fake: The other one, of the same shape; drawn independently.
-        w1: Distance of the distributions (that of two samples is larger on average: see `transport`).
+        fake: The other distribution, of the same shape, drawn independently.
+        w1: Wasserstein-1 distance of the distributions; that of two samples is larger on average, as
+            `gncompanion.theory.wasserstein` says.
     """
 
     name: str
@@ -71,23 +75,28 @@ class Pair:
 
 
 def shifted(dataset: Dataset, shift: Sequence[float]) -> Pair:
-    """Any data set, and itself moved by a vector: W1 = ‖shift‖.
+    """Pair a data set with itself moved by a vector: W1 = ‖shift‖.
 
     The shift itself is a coupling of that cost, and by Jensen none costs less than the distance of the means.
 
     Args:
-        dataset: The real one.
-        shift: As many numbers as one sample has, in its units.
+        dataset: The real distribution.
+        shift: The vector, as many finite numbers as one sample has, in the units of the samples.
 
     Returns:
         The pair.
 
     Raises:
         ValueError: The shift has the wrong length or is not finite.
+
+    Example:
+        >>> from gncompanion.data import GaussianRing
+        >>> shifted(GaussianRing(), [3.0, 4.0]).w1
+        5.0
     """
     size = math.prod(dataset.shape)
-    if len(shift) != size or not all(math.isfinite(s) for s in shift):
-        raise ValueError(f"shift must be {size} finite numbers, not {shift}")
+    valid = len(shift) == size and all(math.isfinite(s) for s in shift)
+    require("shift", shift, valid, f"{size} finite numbers")
 
     def draw(n: int, generator: Generator) -> Tensor:
         x, _ = dataset.sample(n, generator)
@@ -98,11 +107,11 @@ def shifted(dataset: Dataset, shift: Sequence[float]) -> Pair:
 
 
 def shifted_boxes(shift: float, dim: int = 2) -> Pair:
-    """Two unit boxes, one moved along the first axis: W1 = |shift|, and disjoint if |shift| > 1.
+    """Pair two unit boxes, one moved along the first axis: W1 = |shift|, and disjoint if |shift| > 1.
 
     Args:
-        shift: Distance moved, in edges of the box.
-        dim: Dimension.
+        shift: Distance that the fake box is moved, in edges of the box.
+        dim: Dimension of the boxes, from 1 on.
 
     Returns:
         The pair; the real box is centred on the origin.
@@ -110,16 +119,16 @@ def shifted_boxes(shift: float, dim: int = 2) -> Pair:
     Raises:
         ValueError: dim is not an integer from 1 on, or the shift is not finite.
     """
-    require_count(dim=dim)
+    whole("dim", dim)
     box = Sampler(f"box(dim={dim})", (dim,), lambda n, g: _uniform(n, dim, g) - 0.5)
     return shifted(box, [shift] + [0.0] * (dim - 1))
 
 
 def parallel_lines(theta: float) -> Pair:
-    """The uniform distributions of the segments {0} × [0, 1] and {θ} × [0, 1]: W1 = |θ|.
+    """Pair the uniform distributions of the segments {0} × [0, 1] and {θ} × [0, 1]: W1 = |θ|.
 
     Args:
-        theta: Distance of the segments.
+        theta: Place of the fake segment, right of the real one if positive.
 
     Returns:
         The pair, in two dimensions.
@@ -127,7 +136,7 @@ def parallel_lines(theta: float) -> Pair:
     Raises:
         ValueError: theta is not finite.
 
-    Source: Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, Example 1.
+    Source: Arjovsky, Chintala and Bottou 2017 (WGAN, 1701.07875), Example 1.
     """
 
     def draw(n: int, generator: Generator) -> Tensor:
@@ -138,14 +147,14 @@ def parallel_lines(theta: float) -> Pair:
 
 
 def concentric_spheres(gap: float, dim: int = 2, *, radius: float = 1.0) -> Pair:
-    """The uniform distributions of two spheres about the origin: W1 = |gap|.
+    """Pair the uniform distributions of two spheres about the origin: W1 = |gap|.
 
     Moving along the radius costs |gap|; ‖x‖ is 1-Lipschitz and its means differ by as much.
 
     Args:
         gap: Radius of the fake sphere less that of the real one, greater than −radius.
-        dim: Of the space; in one dimension a sphere is two points.
-        radius: Of the real sphere.
+        dim: Dimension of the space, from 1 on; in one dimension a sphere is two points.
+        radius: Radius of the real sphere.
 
     Returns:
         The pair.
@@ -153,42 +162,56 @@ def concentric_spheres(gap: float, dim: int = 2, *, radius: float = 1.0) -> Pair
     Raises:
         ValueError: dim is not an integer from 1 on, or a radius is not positive.
     """
-    require_count(dim=dim)
-    require_positive(radius=radius, outer_radius=radius + gap)
-    real, fake = (
-        Sampler(f"sphere(dim={dim}, radius={r})", (dim,), lambda n, g, r=r: r * normalize(_normal(n, dim, g)))
-        for r in (radius, radius + gap)
-    )
+    whole("dim", dim)
+    positive("radius", radius)
+    positive("radius + gap", radius + gap)
+    real, fake = _sphere(dim, radius), _sphere(dim, radius + gap)
     return Pair(f"spheres of dimension {dim}, {gap} apart", real, fake, abs(gap))
 
 
 def gaussians_on_line(gap: float, std_real: float = 1.0, std_fake: float = 1.0) -> Pair:
-    """Two Gaussians on the line: W1 is the mean of a folded normal.
+    """Pair two Gaussians on the line: W1 is the mean of a folded normal.
 
     The quantile functions differ by m + (σ₂ − σ₁)z, z being the normal quantile.
 
     Args:
-        gap: Mean of the fake one; that of the real one is 0.
-        std_real: Standard deviation of the real one.
-        std_fake: Standard deviation of the fake one.
+        gap: Mean of the fake Gaussian; that of the real one is 0.
+        std_real: Standard deviation of the real Gaussian.
+        std_fake: Standard deviation of the fake Gaussian.
 
     Returns:
         The pair, in one dimension.
 
     Raises:
         ValueError: A standard deviation is not positive.
+
+    Example:
+        >>> gaussians_on_line(2.0).w1
+        2.0
     """
-    require_positive(std_real=std_real, std_fake=std_fake)
-    real, fake = (
-        Sampler(f"gaussian(mean={m}, std={s})", (1,), lambda n, g, m=m, s=s: m + s * _normal(n, 1, g))
-        for m, s in ((0.0, std_real), (gap, std_fake))
-    )
+    positive("std_real", std_real)
+    positive("std_fake", std_fake)
+    real, fake = _gaussian(0.0, std_real), _gaussian(gap, std_fake)
     name = f"gaussians {gap} apart, std {std_real} and {std_fake}"
     return Pair(name, real, fake, _folded_normal_mean(gap, abs(std_fake - std_real)))
 
 
+def _sphere(dim: int, radius: float) -> Sampler:
+    def draw(n: int, generator: Generator) -> Tensor:
+        return radius * normalize(_normal(n, dim, generator))
+
+    return Sampler(f"sphere(dim={dim}, radius={radius})", (dim,), draw)
+
+
+def _gaussian(mean: float, std: float) -> Sampler:
+    def draw(n: int, generator: Generator) -> Tensor:
+        return mean + std * _normal(n, 1, generator)
+
+    return Sampler(f"gaussian(mean={mean}, std={std})", (1,), draw)
+
+
 def _folded_normal_mean(mean: float, std: float) -> float:
-    """E|mean + std·Z|."""
+    """Compute E|mean + std·Z| for a standard normal Z."""
     if std == 0:
         return abs(mean)
     z = mean / std

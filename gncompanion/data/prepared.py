@@ -12,43 +12,60 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gncompanion.data.base import digest
 from gncompanion.data.images import Images
 from gncompanion.tools import paths
+from gncompanion.tools.digests import content_digest
 from gncompanion.tools.files import locked, write
 
-__all__ = ["Allocate", "prepared"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Allocate", "open_prepared"]
 
 FORMAT = 1  # raised when a change of the code prepares the same files to something else
 
-Allocate = Callable[[tuple[int, ...]], np.ndarray]
+
+class Allocate(Protocol):
+    """A function that makes the array of a set, on the disk, to be filled in place."""
+
+    def __call__(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Make an array.
+
+        Args:
+            shape: The shape (N, C, H, W) of all images.
+
+        Returns:
+            The array, uint8, zeros.
+        """
+        ...
 
 
-def prepared(
+def open_prepared(
     name: str, source: str, make: Callable[[Allocate], Tensor | None], *, flip: bool = False
 ) -> Images:
     """Open a prepared set, or prepare it.
 
     Args:
-        name: of the set, one word.
-        source: a text that names what it is made from, and changes when that does.
-        make: prepares it: asks the function that it is given for an array of the shape (N, C, H, W), fills
-            that, and returns the labels (N,), or None without labels.
-        flip: whether to mirror each drawn image left to right with probability ½.
+        name: Name of the set, one word.
+        source: A text that names what the set is made from, and changes when that does.
+        make: The function that prepares the set: it asks the function that it is given for an array of the
+            shape (N, C, H, W), fills that, and returns the labels (N,), or None without labels.
+        flip: Whether to mirror each drawn image left to right with probability ½.
 
     Returns:
-        The set, its array mapped.
+        The set, its array mapped into memory.
 
     Raises:
-        FileNotFoundError: there is no checkout and GNCOMPANION_DATA is not set.
+        FileNotFoundError: There is no checkout and GNCOMPANION_DATA is not set.
     """
     folder = paths.data() / "prepared"
-    array = folder / f"{name}-{digest(f'{FORMAT} {source}')}.npy"
+    array = folder / f"{name}-{content_digest(f'{FORMAT} {source}')}.npy"
     with locked(folder):
         if not array.with_suffix(".json").exists():
             _prepare(name, array, make)
@@ -58,10 +75,12 @@ def prepared(
 
 
 def _prepare(name: str, array: Path, make: Callable[[Allocate], Tensor | None]) -> None:
+    from numpy.lib.format import open_memmap
+
     unfinished = array.with_suffix(".unfinished")
 
-    def allocate(shape: tuple[int, ...]) -> np.ndarray:
-        return np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+    def allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        return open_memmap(unfinished, mode="w+", dtype="uint8", shape=shape)
 
     try:
         labels = make(allocate)
@@ -76,4 +95,6 @@ def _prepare(name: str, array: Path, make: Callable[[Allocate], Tensor | None]) 
 
 
 def _mapped(array: Path) -> Tensor:
+    import numpy as np
+
     return torch.from_numpy(np.load(array, mmap_mode="c"))  # copy on write: torch wants a writable array

@@ -8,84 +8,89 @@ An archive that lies in `data()` is unpacked, without any network. Real images a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from gncompanion.data.base import require_count
 from gncompanion.data.images import Images
-from gncompanion.data.prepared import Allocate, prepared
+from gncompanion.data.prepared import Allocate, open_prepared
 from gncompanion.tools import paths
+from gncompanion.tools.checks import whole
 from gncompanion.tools.names import require_known
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["cifar10", "cifar100", "stl10"]
 
 
 def cifar10(*, split: str = "train", flip: bool = True, download: bool = False) -> Images:
-    """CIFAR-10: photographs of 10 classes, 50 000 for training and 10 000 for testing.
+    """Open CIFAR-10: photographs of 10 classes, 50 000 for training and 10 000 for testing.
 
     Args:
         split: "train" or "test".
         flip: Whether to mirror each drawn image left to right with probability ½.
-        download: Whether to fetch it, if it is not in `data()`.
+        download: Whether to fetch the set, if it is not in `data()`.
 
     Returns:
         The data set, (3, 32, 32), with labels.
 
     Raises:
-        FileNotFoundError: It is missing, damaged or cannot be fetched; says what to put where.
+        FileNotFoundError: The set is missing, damaged or cannot be fetched; the message says what to put
+            where.
         ValueError: The split is unknown.
 
-    Source: Krizhevsky 2009.
+    Source: Krizhevsky 2009 (Learning multiple layers of features from tiny images).
     """
     return _cifar("CIFAR10", split, flip=flip, download=download)
 
 
 def cifar100(*, split: str = "train", flip: bool = True, download: bool = False) -> Images:
-    """CIFAR-100: photographs of 100 classes, 50 000 for training and 10 000 for testing.
+    """Open CIFAR-100: photographs of 100 classes, 50 000 for training and 10 000 for testing.
 
     Args:
         split: "train" or "test".
         flip: Whether to mirror each drawn image left to right with probability ½.
-        download: Whether to fetch it, if it is not in `data()`.
+        download: Whether to fetch the set, if it is not in `data()`.
 
     Returns:
         The data set, (3, 32, 32), with labels.
 
     Raises:
-        FileNotFoundError: It is missing, damaged or cannot be fetched; says what to put where.
+        FileNotFoundError: The set is missing, damaged or cannot be fetched; the message says what to put
+            where.
         ValueError: The split is unknown.
 
-    Source: Krizhevsky 2009.
+    Source: Krizhevsky 2009 (Learning multiple layers of features from tiny images).
     """
     return _cifar("CIFAR100", split, flip=flip, download=download)
 
 
 def stl10(*, split: str = "unlabeled", size: int = 48, flip: bool = True, download: bool = False) -> Images:
-    """STL-10: photographs, scaled down to 48x48 as the papers have them.
+    """Open STL-10: photographs, scaled down to 48x48 as the papers have them.
 
     Args:
         split: "unlabeled" (100 000 images, the papers' choice), "train" (5000) or "test" (8000).
-        size: Of the images, from 96x96 down; bilinear with antialiasing, which is ours.
+        size: Edge of the images, in pixels, from 1 to 96, which is STL-10's own; the scaling, bilinear with
+            antialiasing, is ours.
         flip: Whether to mirror each drawn image left to right with probability ½.
-        download: Whether to fetch it, if it is not in `data()`.
+        download: Whether to fetch the set, if it is not in `data()`.
 
     Returns:
-        The data set, (3, size, size), with 10 labels but for "unlabeled".
+        The data set, (3, size, size), with labels from 0 to 9, but for "unlabeled".
 
     Raises:
-        FileNotFoundError: It is missing, damaged or cannot be fetched; says what to put where.
+        FileNotFoundError: The set is missing, damaged or cannot be fetched; the message says what to put
+            where.
         ValueError: The split is unknown, or the size out of range.
 
-    Source: Coates, Lee and Ng 2011.
+    Source: Coates, Lee and Ng 2011 (An analysis of single-layer networks in unsupervised feature learning).
     """
     require_known("unknown split of STL10", split, ("unlabeled", "train", "test"))
-    require_count(size=size)
-    if size > 96:
-        raise ValueError(f"size must be 96 at most, which is STL-10's own, not {size}")
+    whole("size", size, high=96)
 
     def make(allocate: Allocate) -> Tensor | None:
         found = _open("STL10", split=split, download=download)
@@ -94,13 +99,13 @@ def stl10(*, split: str = "unlabeled", size: int = 48, flip: bool = True, downlo
             pixels[start : start + 1000] = _scaled(found.data[start : start + 1000], size)
         return None if split == "unlabeled" else torch.from_numpy(found.labels).long()
 
-    return prepared(f"stl10-{split}", f"STL10 {split} size={size}", make, flip=flip)
+    return open_prepared(f"stl10-{split}", f"STL10 {split} size={size}", make, flip=flip)
 
 
 def _cifar(kind: str, split: str, *, flip: bool, download: bool) -> Images:
     require_known(f"unknown split of {kind}", split, ("train", "test"))
     make = partial(_copy_cifar, kind, split, download)
-    return prepared(f"{kind.lower()}-{split}", f"{kind} {split}", make, flip=flip)
+    return open_prepared(f"{kind.lower()}-{split}", f"{kind} {split}", make, flip=flip)
 
 
 def _copy_cifar(kind: str, split: str, download: bool, allocate: Allocate) -> Tensor:
@@ -111,7 +116,10 @@ def _copy_cifar(kind: str, split: str, download: bool, allocate: Allocate) -> Te
 
 
 def _open(kind: str, *, download: bool, **split: Any) -> Any:
-    """Open a set of torchvision's, unpacking or fetching its archive if need be."""
+    """Open a set of torchvision's, which is Any to us since torchvision ships no types.
+
+    An archive is unpacked, or fetched, if need be.
+    """
     from torchvision import datasets
 
     maker, folder = getattr(datasets, kind), paths.data()
@@ -125,8 +133,8 @@ def _open(kind: str, *, download: bool, **split: Any) -> Any:
         ) from error
 
 
-def _scaled(pixels: Any, size: int) -> Any:
+def _scaled(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     from torchvision.transforms.functional import resize
 
-    scale: Callable[[Tensor], Tensor] = partial(resize, size=[size, size], antialias=True)
-    return scale(torch.from_numpy(pixels)).numpy()
+    scaled: NDArray[np.uint8] = resize(torch.from_numpy(pixels), [size, size], antialias=True).numpy()
+    return scaled

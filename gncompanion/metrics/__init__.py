@@ -3,11 +3,12 @@
     batches  ──extract(feature map)──>  Features  ──evaluate(reference)──>  Scores
     images in [−1, 1] or uint8          (N, d) and logits                   Fréchet, kernel distance, score
 
-With the features of `Inception` the three are FID, KID and IS, computed by the libraries that the field uses
-(pytorch-fid, torch-fidelity); with any others, such as those of a `Classifier` of digits, they are not called
-so. `reference` caches what is needed of the real images.
+With the features of `Inception` the three are FID, KID and IS, computed with the network and the libraries
+that the field uses (pytorch-fid, torch-fidelity); with any others, such as those of a `Classifier` of digits,
+they are not called so. `open_reference` caches what is needed of the real images.
 
-Source: Heusel et al. 2017 (FID), Bińkowski et al. 2018 (KID), Salimans et al. 2016 (IS).
+Source: Heusel et al. 2017 (FID, 1706.08500), Bińkowski et al. 2018 (KID, 1801.01401), Salimans et al. 2016
+(IS, 1606.03498).
 """
 
 from gncompanion.metrics.classifier import Classifier, train_classifier
@@ -15,7 +16,7 @@ from gncompanion.metrics.distances import Statistics, frechet_distance, inceptio
 from gncompanion.metrics.features import FeatureMap, Features, extract
 from gncompanion.metrics.inception import Inception, require_weights, weights_file
 from gncompanion.metrics.pixels import batches, to_uint8
-from gncompanion.metrics.reference import Reference, reference
+from gncompanion.metrics.reference import Reference, open_reference
 from gncompanion.metrics.scores import Scores, evaluate
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
     "frechet_distance",
     "inception_score",
     "kernel_distance",
-    "reference",
+    "open_reference",
     "require_weights",
     "to_uint8",
     "train_classifier",

@@ -9,17 +9,21 @@ standard deviation over these: the score's splits share the images out in their 
 are drawn anew each, without repetition inside one, all from one seed. The papers take 50 000 images in 10
 splits of 5000 each.
 
-pytorch-fid computes the Fréchet distance, torch-fidelity the other two.
+tr (A B)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½, a symmetric matrix. These roots are
+the singular values of Rᵀ S, where A = R Rᵀ and B = S Sᵀ, and found so they keep all their digits where dead
+features or few images make A and B singular. pytorch-fid takes the root of A B itself, which is not
+symmetric, and fails where rounding makes the root complex; where it does not fail, the two agree.
+torch-fidelity computes the kernel distance and the score.
 """
 
-import inspect
 import math
-import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+from gncompanion.tools.checks import whole
 
 __all__ = ["Statistics", "frechet_distance", "inception_score", "kernel_distance"]
 
@@ -29,21 +33,27 @@ class Statistics:
     """Mean and covariance of features.
 
     Attributes:
-        mean: (d,), float64.
-        covariance: (d, d), float64, with the denominator n − 1.
-        n: how many images.
+        mean: Mean of the features, (d,), float64.
+        covariance: Covariance of the features, (d, d), float64, with the denominator n − 1.
+        n: Number of images.
     """
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
     n: int
 
     @classmethod
     def of(cls, values: Tensor) -> "Statistics":
-        """Take those of features (N, d).
+        """Compute mean and covariance of features.
+
+        Args:
+            values: Features, (N, d), of N ≥ 2 images.
+
+        Returns:
+            The statistics, in float64.
 
         Raises:
-            ValueError: for fewer than two images.
+            ValueError: There are fewer than two images, or the features are not (N, d).
         """
         if values.ndim != 2 or len(values) < 2:
             raise ValueError(f"statistics need features (N, d) of N ≥ 2 images, not {tuple(values.shape)}")
@@ -54,24 +64,34 @@ class Statistics:
 def frechet_distance(a: Statistics, b: Statistics) -> float:
     """Compute the squared Fréchet distance of two Gaussians: FID, in Inception's features.
 
-    pytorch-fid computes it. Where that is not installed, or SciPy is 1.18 or newer, whose sqrtm it cannot
-    call, the same trace comes from the eigenvalues of A^½ B A^½.
-
     Args:
-        a: one side's mean and covariance.
-        b: the other's, of as many features.
+        a: Statistics of one side.
+        b: Statistics of the other side, of as many features.
 
     Returns:
-        The distance, ≥ 0 up to rounding.
+        The distance, ≥ 0 up to rounding, in the squared unit of the features.
 
     Raises:
-        ValueError: if the numbers of features differ, or the result is not finite.
+        ValueError: The numbers of features differ, or the statistics or the result are not finite.
+
+    Source: Dowson and Landau 1982 (The Fréchet distance between multivariate normal distributions); Heusel et
+    al. 2017 (FID, 1706.08500). pytorch-fid is the field's implementation.
+
+    Example:
+        >>> side = Statistics(np.zeros(2), np.eye(2), n=10)
+        >>> frechet_distance(side, Statistics(np.array([3.0, 4.0]), np.eye(2), n=10))
+        25.0
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"{a.mean.size} features cannot be compared with {b.mean.size}")
-    distance = _pytorch_fid(a, b) if _has_pytorch_fid() else _by_eigenvalues(a, b)
+    for side, statistics in (("a", a), ("b", b)):
+        _require_finite(f"{side}.mean", statistics.mean)
+        _require_finite(f"{side}.covariance", statistics.covariance)
+    shift = a.mean - b.mean
+    root = _trace_of_root(a.covariance, b.covariance)
+    distance = float(shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * root)
     if not math.isfinite(distance):
-        raise ValueError(f"the Fréchet distance is {distance}")
+        raise ValueError(f"the Fréchet distance is {distance}: the features are too large")
     return distance
 
 
@@ -79,18 +99,19 @@ def inception_score(logits: Tensor, *, splits: int = 10) -> tuple[float, float]:
     """Compute the Inception Score, from 1 (all images alike, or undecided) to the number of classes.
 
     Args:
-        logits: (N, k).
-        splits: how many equal parts, in the order of the images.
+        logits: Logits of the images, (N, k).
+        splits: Number of equal parts, in the order of the images.
 
     Returns:
         Mean and standard deviation over the splits.
 
     Raises:
-        ValueError: for fewer images than splits.
+        ValueError: There are fewer images than splits.
 
-    Source: torch-fidelity's `isc_features_to_metric`, without its shuffling, as the original code.
+    Source: Salimans et al. 2016 (IS, 1606.03498); torch-fidelity's `isc_features_to_metric`, without its
+    shuffling, as in the original code.
     """
-    _require_splits(len(logits), splits, least=1)
+    _split_size(len(logits), splits, least=1)
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     mean, sd = isc_features_to_metric(logits.cpu(), splits=splits, shuffle=False).values()
@@ -101,20 +122,20 @@ def kernel_distance(x: Tensor, y: Tensor, *, splits: int = 10, seed: int = 0) ->
     """Compute the squared maximum mean discrepancy of the cubic kernel: KID, in Inception's features.
 
     Args:
-        x: features (N, d) of one side.
-        y: features (M, d) of the other.
-        splits: how many estimates, each of min(N, M) // splits images of each side.
-        seed: of the draws.
+        x: Features of one side, (N, d).
+        y: Features of the other side, (M, d).
+        splits: Number of estimates, each of min(N, M) // splits images of each side.
+        seed: Seed of the draws.
 
     Returns:
         Mean and standard deviation over the splits.
 
     Raises:
-        ValueError: for fewer than two images a split.
+        ValueError: There are fewer than two images per split.
 
-    Source: torch-fidelity's `kid_features_to_metric`, in float64.
+    Source: Bińkowski et al. 2018 (KID, 1801.01401); torch-fidelity's `kid_features_to_metric`, in float64.
     """
-    size = _require_splits(min(len(x), len(y)), splits, least=2)
+    size = _split_size(min(len(x), len(y)), splits, least=2)
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     mean, sd = kid_features_to_metric(
@@ -123,33 +144,25 @@ def kernel_distance(x: Tensor, y: Tensor, *, splits: int = 10, seed: int = 0) ->
     return mean, sd
 
 
-def _require_splits(n: int, splits: int, *, least: int) -> int:
-    if type(splits) is not int or splits < 1 or n // splits < least:
-        raise ValueError(f"{n} images cannot be split into {splits!r} parts of at least {least}")
+def _split_size(n: int, splits: int, *, least: int) -> int:
+    if n // whole("splits", splits) < least:
+        raise ValueError(f"{n} images cannot be split into {splits} parts of at least {least}")
     return n // splits
 
 
-def _has_pytorch_fid() -> bool:
-    from scipy.linalg import sqrtm
-
-    return find_spec("pytorch_fid") is not None and "disp" in inspect.signature(sqrtm).parameters
-
-
-def _pytorch_fid(a: Statistics, b: Statistics) -> float:
-    from pytorch_fid.fid_score import calculate_frechet_distance
-    from scipy.linalg import LinAlgWarning
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The `disp` argument is deprecated", DeprecationWarning)
-        warnings.filterwarnings(
-            "ignore", "Matrix is singular", LinAlgWarning
-        )  # with fewer images than features
-        return float(calculate_frechet_distance(a.mean, a.covariance, b.mean, b.covariance))
+def _require_finite(name: str, values: NDArray[np.float64]) -> None:
+    if bad := values.size - int(np.isfinite(values).sum()):
+        raise ValueError(f"{name} must be finite, but {bad} of its {values.size} numbers are not")
 
 
-def _by_eigenvalues(a: Statistics, b: Statistics) -> float:
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
-    trace = np.sqrt(np.linalg.eigvalsh(root @ b.covariance @ root).clip(min=0)).sum()
-    difference = a.mean - b.mean
-    return float(difference @ difference + np.trace(a.covariance) + np.trace(b.covariance) - 2 * trace)
+def _trace_of_root(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Compute tr (A B)^½ = Σ σᵢ(Rᵀ S), where A = R Rᵀ and B = S Sᵀ."""
+    return float(np.linalg.svd(_root(a).T @ _root(b), compute_uv=False).sum())
+
+
+def _root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factor a covariance C = R Rᵀ into R, (d, rank), without the eigenvalues that are 0 but for rounding."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > len(values) * np.finfo(values.dtype).eps * values.max()  # as in np.linalg.matrix_rank
+    root: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
+    return root

@@ -20,17 +20,29 @@ class FeatureMap(Protocol):
     """A fixed map from pixels to features and logits; image i of a batch alone decides row i.
 
     Attributes:
-        name: One word; "inception" is that of FID, and of it alone.
-        digest: Of the weights, so that features of other weights are never compared with these.
-        device: Where it lies.
+        name: One word; "inception" is the name of FID's feature map, and of it alone.
+        digest: Digest of the weights, so that features of other weights are never compared with these.
+        device: Device that the map computes on.
     """
 
-    name: str
-    digest: str
-    device: torch.device
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Map pixels (N, C, H, W), uint8, on `device`, to features (N, d) and logits (N, k)."""
+        """Map images.
+
+        Args:
+            pixels: The images, (N, C, H, W), uint8, on `device`.
+
+        Returns:
+            Features, (N, d), and logits, (N, k).
+        """
         ...
 
 
@@ -39,9 +51,9 @@ class Features:
     """What a feature map makes of a set of images.
 
     Attributes:
-        values: (N, d), float32, on the CPU.
-        logits: (N, k), float32, on the CPU.
-        made_by: name and digest of the feature map.
+        values: Features, (N, d), float32, on the CPU.
+        logits: Logits, (N, k), float32, on the CPU.
+        made_by: Name and digest of the feature map.
     """
 
     values: Tensor
@@ -54,8 +66,14 @@ class Features:
     def first(self, n: int) -> "Features":
         """Keep the first n images, such as the 10 000 of 50 000 that are compared with a test set.
 
+        Args:
+            n: Number of images, from 1 to all.
+
+        Returns:
+            Their features.
+
         Raises:
-            ValueError: if there are not that many.
+            ValueError: There are not that many images.
         """
         if not 0 < n <= len(self):
             raise ValueError(f"the first {n} of {len(self)} images cannot be taken")
@@ -67,15 +85,15 @@ def extract(feature_map: FeatureMap, batches: Iterable[Tensor]) -> Features:
     """Map all images, one batch at a time.
 
     Args:
-        feature_map: the map.
-        batches: of images (N, C, H, W), uint8 or floating point in [−1, 1], on any device: those of
+        feature_map: The feature map.
+        batches: Batches of images, (N, C, H, W), uint8 or floating point in [−1, 1], on any device: those of
             `batches(pixels)`, or of a generator, such as `(run.sample(50, seed=i) for i in range(200))`.
 
     Returns:
         The features, in the order of the images.
 
     Raises:
-        ValueError: if there are no images, one is no image, or a feature is not finite.
+        ValueError: There are no images, one is no image, or a feature is not finite.
     """
     made = [_mapped(feature_map, batch) for batch in batches if len(batch)]
     if not made:

@@ -4,7 +4,8 @@ The logits are W·features with the W of its last layer and without the bias, as
 original code. pytorch-fid looks for the weights in torch.hub's folder; here nothing is downloaded, since a
 compute node often cannot, but a missing file is named before any work is done.
 
-Source: Heusel et al. 2017, whose weights of 2015-12-05 M. Seitzer ported (pytorch-fid); Salimans et al. 2016.
+Source: Heusel et al. 2017 (FID, 1706.08500), whose weights of 2015-12-05 M. Seitzer ported (pytorch-fid);
+Salimans et al. 2016 (IS, 1606.03498).
 """
 
 import hashlib
@@ -22,7 +23,11 @@ URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{F
 
 
 def weights_file() -> Path:
-    """Name the file that holds the weights: in torch.hub's folder, $TORCH_HOME/hub/checkpoints."""
+    """Name the file that holds the weights: in torch.hub's folder, $TORCH_HOME/hub/checkpoints.
+
+    Returns:
+        The path; the file need not exist.
+    """
     return Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
 
 
@@ -30,16 +35,17 @@ def require_weights(*, verify: bool = True) -> str:
     """Refuse to go on unless FID can be computed: to be called before a long run.
 
     Args:
-        verify: whether the file must be the published one. Other weights exercise every step, but what
+        verify: Whether the file must be the published one. Other weights exercise every step, but what
             comes out is no FID, and is not called so.
 
     Returns:
         The SHA-256 of the file, 64 hexadecimal digits.
 
     Raises:
-        ModuleNotFoundError: if pytorch-fid or torch-fidelity is not installed; says how to install them.
-        FileNotFoundError: if there is no file; says which, from where, and where to put it.
-        ValueError: if the file is not the published one.
+        ModuleNotFoundError: pytorch-fid or torch-fidelity is not installed; the message says how to install
+            them.
+        FileNotFoundError: There is no file; the message says which, from where, and where to put it.
+        ValueError: The file is not the published one.
     """
     if missing := [name for name in ("pytorch_fid", "torch_fidelity") if find_spec(name) is None]:
         raise ModuleNotFoundError(
@@ -63,15 +69,17 @@ def require_weights(*, verify: bool = True) -> str:
 
 
 class Inception:
-    """Inception features, of images of any size, grey ones taken as colour images with equal channels.
+    """Inception features, of images of any size; grey ones are taken as colour images with equal channels.
 
     Args:
-        device: where to compute.
-        verify: whether the weights must be the published ones; with others the name is
+        device: Device to compute on.
+        verify: Whether the weights must be the published ones; with others the name is
             "unverified-inception".
 
     Raises:
-        ModuleNotFoundError, FileNotFoundError, ValueError: as in `require_weights`.
+        ModuleNotFoundError: pytorch-fid or torch-fidelity is not installed.
+        FileNotFoundError: There is no file of weights.
+        ValueError: The weights are not the published ones.
     """
 
     def __init__(self, device: str | torch.device = "cpu", *, verify: bool = True) -> None:
@@ -88,7 +96,14 @@ class Inception:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Map pixels (N, 1 or 3, H, W), uint8, to features (N, 2048) and logits (N, 1008)."""
+        """Map images.
+
+        Args:
+            pixels: The images, (N, 1, H, W) or (N, 3, H, W), uint8.
+
+        Returns:
+            Features, (N, 2048), and logits, (N, 1008).
+        """
         images = pixels.expand(-1, 3, -1, -1).float() / 255
-        features = self._network(images)[0].flatten(1)
+        features: Tensor = self._network(images)[0].flatten(1)
         return features, features @ self._last.T

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from gncompanion.tools.checks import whole
+
 __all__ = ["batches", "to_uint8"]
 
 
@@ -18,13 +20,17 @@ def to_uint8(images: Tensor) -> Tensor:
     """Round images to what a PNG of them holds.
 
     Args:
-        images: (N, C, H, W), floating point in [−1, 1], or uint8, which is returned as it is.
+        images: The images, (N, C, H, W), floating point in [−1, 1], or uint8, which are returned as they are.
 
     Returns:
-        (N, C, H, W), uint8.
+        The rounded images, (N, C, H, W), uint8.
 
     Raises:
-        ValueError: for another type or shape, and for values that are not finite or outside [−1, 1].
+        ValueError: The images are of another type or shape, or a value is not finite or outside [−1, 1].
+
+    Example:
+        >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 1, 1, 3))
+        tensor([[[[  0, 128, 255]]]], dtype=torch.uint8)
     """
     if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
         raise ValueError(
@@ -43,15 +49,13 @@ def batches(images: Tensor, size: int = 50) -> Iterator[Tensor]:
     """Cut a set of images into batches, the last of them smaller if need be.
 
     Args:
-        images: (N, ...); of a mapped array only one batch at a time is read.
-        size: of a batch; 50 is what pytorch-fid's command line takes.
+        images: The images, (N, ...); of a mapped array only one batch at a time is read.
+        size: Number of images per batch; 50 is what pytorch-fid's command line takes.
 
     Yields:
-        Batches (size, ...).
+        Batches, (size, ...).
 
     Raises:
-        ValueError: if the size is not a positive integer.
+        ValueError: The size is not a positive integer.
     """
-    if type(size) is not int or size < 1:
-        raise ValueError(f"the size of a batch must be a positive integer, not {size!r}")
-    yield from images.split(size)
+    yield from images.split(whole("size", size))

@@ -8,7 +8,6 @@ never used. `mu` and `sigma` bear the names that pytorch-fid's command line read
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from torch import Tensor
 from gncompanion.metrics.distances import Statistics
 from gncompanion.metrics.features import FeatureMap, extract
 from gncompanion.metrics.pixels import batches
+from gncompanion.tools.digests import content_digest
 from gncompanion.tools.files import locked, write
 
-__all__ = ["MAX_FEATURES", "Reference", "reference"]
+__all__ = ["MAX_FEATURES", "Reference", "open_reference"]
 
 MAX_FEATURES = 50_000  # kept for the kernel distance: 400 MB of Inception's
 
@@ -32,9 +32,9 @@ class Reference:
     """What generated images are compared with.
 
     Attributes:
-        statistics: of all real images.
-        values: features (m, d), float32, of all images or of `MAX_FEATURES` evenly spaced ones.
-        made_by: name and digest of the feature map.
+        statistics: Statistics of the features of all real images.
+        values: Features, (m, d), float32, of all real images or of `MAX_FEATURES` evenly spaced ones.
+        made_by: Name and digest of the feature map.
     """
 
     statistics: Statistics
@@ -42,7 +42,7 @@ class Reference:
     made_by: str
 
 
-def reference(
+def open_reference(
     images: Tensor,
     feature_map: FeatureMap,
     *,
@@ -54,22 +54,23 @@ def reference(
     """Open the reference of a set of real images, or make it.
 
     Args:
-        images: (N, C, H, W), uint8 or floating point in [−1, 1]; read only if there is no file yet.
-        feature_map: the map.
-        name: of the images, one word, such as "cifar10-train".
-        digest: of the images' content: another digest is another reference.
-        folder: where the files are.
-        batch_size: images at a time.
+        images: The real images, (N, C, H, W), uint8 or floating point in [−1, 1]; they are read only if there
+            is no file yet.
+        feature_map: The feature map.
+        name: Name of the set of images, one word, such as "cifar10-train".
+        digest: Digest of the images' content: another digest is another reference.
+        folder: Folder of the files.
+        batch_size: Number of images that are mapped at a time.
 
     Returns:
         The reference.
 
     Raises:
-        ValueError: if the file is that of another origin, or the images are no images.
+        ValueError: The file is that of another origin, or the images are no images.
     """
     made_by = f"{feature_map.name} {feature_map.digest}"
     origin = f"{len(images)} images {digest}, features by {made_by}"
-    key = hashlib.sha256(origin.encode()).hexdigest()[:10]
+    key = content_digest(origin)[:10]
     file = folder / f"{name}-{feature_map.name}-{key}.npz"
     with locked(folder):
         if not file.exists():

@@ -16,12 +16,12 @@ class Scores:
     Attributes:
         frechet: Fréchet distance.
         score: Inception Score, mean over splits.
-        score_sd: its standard deviation.
-        kernel: kernel distance, mean over splits; may be negative, being unbiased.
-        kernel_sd: its standard deviation.
-        n: generated images.
-        n_reference: real images.
-        made_by: name and digest of the feature map.
+        score_sd: Standard deviation of the Inception Score over splits.
+        kernel: Kernel distance, mean over splits; it may be negative, since the estimate is unbiased.
+        kernel_sd: Standard deviation of the kernel distance over splits.
+        n: Number of generated images.
+        n_reference: Number of real images.
+        made_by: Name and digest of the feature map.
     """
 
     frechet: float
@@ -34,7 +34,11 @@ class Scores:
     made_by: str
 
     def named(self) -> dict[str, float]:
-        """Name the numbers as in the papers' tables, KID × 1000; features that are not Inception's say so."""
+        """Name the numbers as in the papers' tables, KID × 1000; features that are not Inception's say so.
+
+        Returns:
+            Distance, score and kernel distance by name; the deviations bear the same names with " sd".
+        """
         name = self.made_by.split()[0]
         of = ("FID", "IS", "KID × 1000")
         if name != "inception":
@@ -52,16 +56,17 @@ def evaluate(fake: Features, reference: Reference, *, splits: int = 10, seed: in
     """Measure generated images against a reference.
 
     Args:
-        fake: their features; `fake.first(10_000)` where the protocol compares fewer.
-        reference: of the real images, by the same feature map.
-        splits: of the score, and of the kernel distance, of min(n, n_reference) // splits images each.
-        seed: of the kernel distance's draws.
+        fake: Features of the generated images; `fake.first(10_000)` where the protocol compares fewer.
+        reference: Reference of the real images, by the same feature map.
+        splits: Number of splits of the score, and of the kernel distance, there of
+            min(n, n_reference) // splits images each.
+        seed: Seed of the kernel distance's draws.
 
     Returns:
         All scores.
 
     Raises:
-        ValueError: if the feature maps differ, or there are fewer than two images a split.
+        ValueError: The feature maps differ, or there are fewer than two images per split.
     """
     if fake.made_by != reference.made_by:
         raise ValueError(f"features by {fake.made_by} cannot be compared with those by {reference.made_by}")

@@ -28,7 +28,7 @@ from gncompanion.metrics import (
     Scores,
     evaluate,
     extract,
-    reference,
+    open_reference,
     require_weights,
     train_classifier,
 )
@@ -189,7 +189,7 @@ def _classifier(name: str, options: str) -> FeatureMap:
 
 def _reference(images: Images, feature_map: FeatureMap) -> Reference:
     folder = paths.data() / "references"
-    return reference(_pixels(images), feature_map, name=images.name, digest=images.digest, folder=folder)
+    return open_reference(_pixels(images), feature_map, name=images.name, digest=images.digest, folder=folder)
 
 
 def _samples(run: Run, protocol: Protocol) -> Iterator[Tensor]:

@@ -1,1 +1,1 @@
-"""What every room may use and none is about: paths, files, names. No torch, no science."""
+"""What every room may use and none is about: paths, files, names, checks. No torch, no science."""

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from filelock import lock_descriptor, unlock_descriptor
+
 __all__ = ["locked", "write"]
 
 
@@ -12,8 +14,11 @@ def write(path: Path, content: bytes | memoryview) -> None:
     """Replace a file whole: a reader, or a crash, finds the old content or the new one, never a part.
 
     Args:
-        path: the file; its folder is made if need be.
-        content: all of it; on the disk before it takes the file's name.
+        path: The file; its folder is made if there is none.
+        content: All that the file will hold; it is on the disk before it takes the file's name.
+
+    Raises:
+        OSError: The content could not be written; the file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -29,18 +34,22 @@ def write(path: Path, content: bytes | memoryview) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder: they wait here, until this one leaves or dies.
+    """Keep other processes and threads out of a folder: they wait here, until this one leaves or dies.
 
     Nobody waits where there are no locks, as on some network file systems, or in a folder that is only read.
 
     Args:
-        folder: made if need be.
+        folder: The folder; it is made if there is none.
     """
     with ExitStack() as stack:
-        with suppress(ImportError, OSError):
-            import fcntl
-
+        with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((folder / ".lock").open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_descriptor(file.fileno())
+            stack.callback(_unlock, file.fileno(), os.getpid())
         yield
+
+
+def _unlock(descriptor: int, holder: int) -> None:
+    if os.getpid() == holder:  # a process forked meanwhile shares the lock and may not end it by leaving
+        unlock_descriptor(descriptor)

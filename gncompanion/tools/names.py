@@ -13,12 +13,16 @@ def pick(kind: str, key: Any, table: Mapping[Any, T]) -> T:
     """Return `table[key]`, or say what there is.
 
     Args:
-        kind: what the table holds, for the message.
-        key: the name, or the size, asked for.
-        table: all there are.
+        kind: What the table holds, for the message: "data set".
+        key: The name, or the size, that was asked for.
+        table: The objects by their names.
+
+    Returns:
+        The object that bears the name.
 
     Raises:
-        ValueError: if the table has no such key; names it, the one probably meant, and all there are.
+        ValueError: The table has no such key; the message names it, the one that was probably meant, and all
+            valid ones.
     """
     require_known(f"unknown {kind}", key, table)
     return table[key]
@@ -28,12 +32,13 @@ def require_known(complaint: str, key: Any, valid: Collection[Any]) -> None:
     """Refuse a key that is not among the valid ones.
 
     Args:
-        complaint: how the message begins: "unknown network".
-        key: anything, also what cannot be hashed; only a valid one passes.
-        valid: all there are.
+        complaint: How the message begins: "unknown network".
+        key: The key that was given; it may be anything, also what cannot be hashed.
+        valid: The valid keys.
 
     Raises:
-        ValueError: with the complaint, the key, the one that was probably meant and the valid ones.
+        ValueError: The key is not valid; the message names it, the one that was probably meant, and all
+            valid ones.
     """
     if key not in list(valid):
         names = [str(name) for name in valid]

@@ -1,34 +1,21 @@
+"""Folders of images: read in order, in colour, as classes; and the sets that are such folders."""
+
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from torch import Generator, Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from gncompanion.data import folders, image_folder, load
+from tests.helpers.pictures import save_random_picture
 
-
-@pytest.fixture(autouse=True)
-def data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    monkeypatch.setenv("GNCOMPANION_DATA", str(folder))
-    return folder
-
-
-def save_image(path: Path, height: int = 6, width: int = 4, mode: str = "RGB", seed: int = 0) -> Tensor:
-    """Save a random image and return what it should be read as, (3, H, W)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = len(mode) if mode != "L" else 1
-    random = Generator().manual_seed(seed)
-    array = torch.randint(256, (height, width, channels), generator=random, dtype=torch.uint8)
-    Image.fromarray(array.squeeze(-1).numpy()).save(path)
-    return array.permute(2, 0, 1)[:3].expand(3, -1, -1)
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def test_a_flat_folder_is_read_in_order_and_in_colour(tmp_path: Path) -> None:
-    expected = [save_image(tmp_path / "faces" / name, mode=mode) for name, mode in
+    expected = [save_random_picture(tmp_path / "faces" / name, mode=mode) for name, mode in
                 [("a.png", "RGB"), ("b.PNG", "L"), ("c.bmp", "RGB")]]  # fmt: skip
     (tmp_path / "faces" / "notes.txt").write_text("not an image")
     data = image_folder(tmp_path / "faces")
@@ -38,7 +25,7 @@ def test_a_flat_folder_is_read_in_order_and_in_colour(tmp_path: Path) -> None:
 
 def test_subfolders_are_classes(tmp_path: Path) -> None:
     for name in ("dog/1.png", "cat/deep/2.png", "cat/1.png"):
-        save_image(tmp_path / name)
+        save_random_picture(tmp_path / name)
     data = load("folder", folder=str(tmp_path), flip=True)
     assert data.labels.tolist() == [0, 0, 1]
     assert (data.n_classes, data.flip) == (2, True)
@@ -53,13 +40,13 @@ def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_first_image_of_another_size_is_named(tmp_path: Path) -> None:
     for name, height in (("a", 6), ("b", 6), ("c", 7), ("d", 8)):
-        save_image(tmp_path / f"{name}.png", height)
+        save_random_picture(tmp_path / f"{name}.png", height)
     with pytest.raises(ValueError, match=r"c\.png is 7x4 \(height x width\), .*a\.png and .* 6x4"):
         image_folder(tmp_path)
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
-    save_image(tmp_path / "a.png")
+    save_random_picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
     with pytest.raises(ValueError, match=r"b\.png cannot be read"):
         image_folder(tmp_path)
@@ -67,72 +54,20 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
 
 def test_an_image_beside_the_classes_is_named(tmp_path: Path) -> None:
     for name in ("a/1.png", "b/1.png", "c.png"):
-        save_image(tmp_path / name)
+        save_random_picture(tmp_path / name)
     with pytest.raises(ValueError, match=r"c\.png lies beside subfolders"):
         image_folder(tmp_path)
 
 
 def test_a_size_cuts_the_middle_square_of_the_scaled_image(tmp_path: Path) -> None:
-    save_image(tmp_path / "tall.png", height=24, width=12)
-    save_image(tmp_path / "wide.png", height=8, width=20, seed=1)
+    save_random_picture(tmp_path / "tall.png", height=24, width=12)
+    save_random_picture(tmp_path / "wide.png", height=8, width=20, seed=1)
     data = image_folder(tmp_path, size=6)
     assert data.shape == (3, 6, 6)
     tall = Image.open(tmp_path / "tall.png").resize((6, 12), Image.Resampling.BILINEAR)
     assert torch.equal(data.pixels[0], pil_to_tensor(tall)[:, 3:9])  # Pillow's bilinear filter is antialiased
-    with pytest.raises(ValueError, match="size must be an integer from 1 on, not 0"):
+    with pytest.raises(ValueError, match="size=0 must be an integer from 1 on"):
         image_folder(tmp_path, size=0)
-
-
-# Prepared once
-
-
-def no_reading(*_: object) -> None:
-    raise AssertionError("read again")
-
-
-def test_images_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for i, name in enumerate(("a/1.png", "b/2.png")):
-        save_image(tmp_path / name, seed=i)
-    first = image_folder(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(folders, "_reader", no_reading)
-        second = image_folder(tmp_path, flip=True)
-        assert torch.equal(first.pixels, second.pixels)
-        assert (second.labels.tolist(), second.digest, second.flip) == ([0, 1], first.digest, True)
-        with pytest.raises(AssertionError, match="read again"):
-            image_folder(tmp_path, size=4)
-    expected = save_image(tmp_path / "b/2.png", seed=2)  # a file that changed
-    third = image_folder(tmp_path)
-    assert third.digest != first.digest
-    assert torch.equal(third.pixels[1], expected)
-
-
-def test_the_array_is_mapped_and_never_written(tmp_path: Path, data_folder: Path) -> None:
-    save_image(tmp_path / "a.png")
-    data = image_folder(tmp_path)
-    [file] = data_folder.glob("prepared/*.npy")
-    before = file.read_bytes()
-    data.pixels.zero_()
-    assert file.read_bytes() == before
-    assert image_folder(tmp_path).pixels.any()
-
-
-def test_what_was_not_finished_is_not_used(tmp_path: Path, data_folder: Path) -> None:
-    for name in ("a.png", "b.png"):
-        save_image(tmp_path / name)
-    good = (tmp_path / "b.png").read_bytes()
-    (tmp_path / "b.png").write_bytes(good[:60])
-    with pytest.raises(ValueError, match="cannot be read"):
-        image_folder(tmp_path)
-    assert not list(data_folder.glob("prepared/[!.]*"))
-    (tmp_path / "b.png").write_bytes(good)
-    first = image_folder(tmp_path)
-    [about] = data_folder.glob("prepared/*.json")
-    about.unlink()  # as if the power had failed between the array and its description
-    assert torch.equal(image_folder(tmp_path).pixels, first.pixels)
-
-
-# The sets that are folders
 
 
 def test_celeba_hq_is_split_as_the_papers_split_it(
@@ -140,7 +75,7 @@ def test_celeba_hq_is_split_as_the_papers_split_it(
 ) -> None:
     monkeypatch.setattr(folders, "CELEBA_HQ_IMAGES", 5)
     monkeypatch.setattr(folders, "CELEBA_HQ_TRAIN", 3)
-    faces = [save_image(data_folder / "celeba-hq" / f"{i}.png", 8, 8, seed=i) for i in range(5)]
+    faces = [save_random_picture(data_folder / "celeba-hq" / f"{i}.png", 8, 8, seed=i) for i in range(5)]
     parts = {"all": faces, "train": faces[:3], "test": faces[3:]}
     for split, expected in parts.items():
         data = load("celeba-hq", split=split, size=8)
@@ -152,7 +87,7 @@ def test_celeba_hq_is_split_as_the_papers_split_it(
 
 
 def test_churches_come_from_any_folder(tmp_path: Path) -> None:
-    save_image(tmp_path / "0" / "f.png", 8, 10)
+    save_random_picture(tmp_path / "0" / "f.png", 8, 10)
     data = load("lsun-church", folder=str(tmp_path), size=8)
     assert (data.shape, data.n_classes, len(data)) == ((3, 8, 8), None, 1)
 

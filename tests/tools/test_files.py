@@ -1,10 +1,15 @@
 """Files that are replaced whole, seen from a reader and from a crash; and the lock on a folder."""
 
-import fcntl
+import errno
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from gncompanion.tools.files import locked, write
 
@@ -53,12 +58,12 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(
 
 
 def is_free(folder: Path) -> bool:
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    """Ask the operating system itself, by the library's own lock on the same file."""
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            return True
+    except Timeout:
+        return False
 
 
 def test_a_locked_folder_is_free_again_afterwards(tmp_path: Path) -> None:
@@ -71,13 +76,101 @@ def test_a_locked_folder_is_free_again_afterwards(tmp_path: Path) -> None:
     assert is_free(folder)
 
 
-def test_without_locks_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+HOLDER = """
+import sys, time
+from pathlib import Path
+from gncompanion.tools.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its standard input ends."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def entering(folder: Path) -> tuple[threading.Thread, threading.Event]:
+    """A thread that enters the folder, and what it sets when it is inside."""
+    inside = threading.Event()
+
+    def enter() -> None:
+        with locked(folder):
+            inside.set()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    return thread, inside
+
+
+def test_others_wait_until_the_holder_leaves_or_dies(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert not is_free(tmp_path)
+    waiting, inside = entering(tmp_path)
+    assert not inside.wait(0.3)
+    holder.kill()  # it has no time to unlock
+    assert inside.wait(60)
+    waiting.join()
+
+
+def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        waiting, inside = entering(tmp_path)
+        assert not inside.wait(0.3)
+    assert inside.wait(60)
+    waiting.join()
+    assert is_free(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+@pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+)  # the child calls no torch
+def test_a_forked_process_that_leaves_does_not_unlock(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        lock = locked(tmp_path / "inner")
+        lock.__enter__()
+        if (child := os.fork()) == 0:
+            try:
+                lock.__exit__(None, None, None)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert not is_free(tmp_path / "inner")
+        lock.__exit__(None, None, None)
+        assert is_free(tmp_path / "inner")
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_nobody_waits(reason: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="what locks on Windows is another function")
+    tried = []
+
     def fail(*_: object) -> None:
-        raise OSError("no locks available")
+        tried.append(reason)
+        raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr(fcntl, "flock", fail)
     with locked(tmp_path), locked(tmp_path):
         pass
+    assert tried == [reason, reason]
+
+
+def test_where_no_lock_can_be_made_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    with locked(tmp_path / "file"):  # nor where no lock can be made
+    with locked(tmp_path / "file"):
+        pass
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)  # a folder's mode would not stop the superuser
+    with locked(tmp_path), locked(tmp_path):
         pass
