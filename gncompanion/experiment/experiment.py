@@ -2,10 +2,11 @@
 
     Experiment(dataset="digits", network="dcgan", constraint="gn", loss="hinge", seed=0).run() -> Run
 
-An experiment is a value: making one checks names and numbers, and opens, builds and computes nothing. It is the
-only place where names become objects: `validate()` tries whether they fit together, and `run()` begins with
-that. A finished run is a resumed run with no steps left: `run()` opens `runs()/<slug>-<digest of all settings>`,
-and loads, resumes or trains as it finds it. There is no other cache.
+An experiment is a value: making one checks names and numbers, and opens, builds and computes nothing. It is
+the only place where names become objects: `validate()` tries whether they fit together, and `run()` begins
+with that. A finished run is a resumed run with no steps left: `run()` opens the folder
+`runs()/<slug>-<digest of all settings>`, and loads, resumes or trains as it finds it. There is no other
+cache.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ class Experiment:
         """Show that all parts are here and fit together, by one critic step on two samples, on the CPU.
 
         Raises:
-            ValueError: An option is unknown or out of range, parts do not fit together, or the device cannot be
-                used.
+            ValueError: An option is unknown or out of range, parts do not fit together, or the device cannot
+                be used.
             FileNotFoundError: The data set is not here.
             Unsupported: The critic is not piecewise linear, and a constraint's method is "linear".
         """
@@ -187,8 +188,8 @@ class Experiment:
 
         Raises:
             Stopped: The watch said so; there is a checkpoint to go on from.
-            ValueError: `validate` refuses the experiment, or the folder holds a run with other settings; lists
-                the differences.
+            ValueError: `validate` refuses the experiment, or the folder holds a run with other settings;
+                lists the differences.
             FileNotFoundError: The data set is not here.
             Unsupported: As in `validate`.
             RuntimeError: All of its checkpoints are damaged.

@@ -69,7 +69,8 @@ class Run:
             seed: Seed of the noise, and of the labels.
             y: Labels (n,) for a conditional generator; None = drawn uniformly.
             average: Whether to use the averaged weights.
-            training_mode: Whether to normalise by the batch's own statistics, as the official evaluation does.
+            training_mode: Whether to normalise by the batch's own statistics, as the official evaluation
+                does.
 
         Returns:
             Samples (n, ...), on `device`.

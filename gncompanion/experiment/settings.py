@@ -47,7 +47,8 @@ def own_options(name: str, value: Any) -> dict[str, Any]:
         A copy, tuples as lists and paths as text.
 
     Raises:
-        ValueError: The value is no mapping, holds something that is not plain, or sets what is the experiment's.
+        ValueError: The value is no mapping, holds something that is not plain, or sets what is the
+            experiment's.
     """
     options = _copied(name, value)
     if reserved := sorted(set(RESERVED) & options.keys()):

@@ -1,6 +1,6 @@
 """A generator's weights averaged over the steps of its training, which often make better samples.
 
-    average ← decay · average + (1 − decay) · generator      after each step from `start` on; until then a copy
+    average ← decay · average + (1 − decay) · generator      after each step from `start` on; before, a copy
 
 Buffers, such as batch normalization's statistics, are copied and not averaged.
 """

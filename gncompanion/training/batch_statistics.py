@@ -30,7 +30,9 @@ def shared_statistics(module: nn.Module, device: torch.device) -> nn.Module:
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             if part.momentum is None or not part.track_running_stats:
-                raise ValueError(f"{part} cannot be shared over processes: it needs a momentum and statistics")
+                raise ValueError(
+                    f"{part} cannot be shared over processes: it needs a momentum and statistics"
+                )
             part.__class__ = _SharedBatchNorm
     return module
 
@@ -38,8 +40,8 @@ def shared_statistics(module: nn.Module, device: torch.device) -> nn.Module:
 class _Sum(torch.autograd.Function):
     """The sum over all processes, of a value and, on the way back, of its gradients.
 
-    torch.distributed.nn.functional.all_reduce computes the same numbers; torch 2.15 deprecates it in favour of
-    a function in a private module, which torch 2.11 does not promise either.
+    torch.distributed.nn.functional.all_reduce computes the same; torch 2.15 warns that it is deprecated, and
+    names a function of a private module instead.
     """
 
     @staticmethod

@@ -116,8 +116,8 @@ def train_critic(
         constraint: A name of `constraints.CONSTRAINTS`, or several joined by "+".
         loss: A name of `LOSSES`.
         network: A name of `models.NETWORKS`; its critic is used.
-        schedule: How long and how fast to train; steps, batch_critic, lr_critic, betas and lr_decay count, the
-            rest is for GANs.
+        schedule: How long and how fast to train; steps, batch_critic, lr_critic, betas and lr_decay count,
+            the rest is for GANs.
         network_options: The network's own arguments.
         constraint_options: The constraint's own arguments.
         seed: Seed of the weights and of all samples.

@@ -105,8 +105,8 @@ class Training:
 
         Args:
             progress: Whether to show a bar; None = only in a terminal.
-            watch: The one that is told of each row of the log, and asked after each step whether to stop; then
-                `step` is short of the schedule's, and the run can be resumed.
+            watch: The one that is told of each row of the log, and asked after each step whether to stop;
+                then `step` is short of the schedule's, and the run can be resumed.
 
         Raises:
             NonFiniteLoss: A loss or a weight is not finite; at the first row of the log or checkpoint after

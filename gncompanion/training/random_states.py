@@ -1,7 +1,7 @@
 """The global random generators' states: Python's, NumPy's, torch's and CUDA's, read, set back and kept.
 
-    with kept_random_states():
-        …                          whatever is drawn here, the generators go on as if nothing had been
+with kept_random_states():
+    …                          whatever is drawn here, the generators go on as if nothing had been
 """
 
 from __future__ import annotations

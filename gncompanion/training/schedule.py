@@ -87,7 +87,9 @@ class Schedule:
             checks.positive(name, getattr(self, name), such_as=2e-4)
         betas, decay = self.betas, self.ema_decay
         checks.require("betas", betas, _are_shares(betas), "two numbers in [0, 1), such as (0.0, 0.9)")
-        checks.require("ema_decay", decay, decay is None or _is_share(decay), "in [0, 1), or None for no average")
+        checks.require(
+            "ema_decay", decay, decay is None or _is_share(decay), "in [0, 1), or None for no average"
+        )
         checks.whole("ema_start", self.ema_start, low=0)
         require_known("unknown lr_decay", self.lr_decay, ("constant", "linear"))
         require_known("unknown precision", self.precision, ("float32", "tf32", "bfloat16"))
@@ -124,7 +126,8 @@ class Schedule:
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Let convolutions and matrix products use TF32 on a GPU, if that is the precision."""
-        rules = (torch.backends.cudnn.conv, torch.backends.cuda.matmul) if self.precision == "tf32" else ()
+        convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # torch makes it as it starts
+        rules = (convolutions, torch.backends.cuda.matmul) if self.precision == "tf32" else ()
         before = [rule.fp32_precision for rule in rules]
         try:
             for rule in rules:

@@ -1,16 +1,16 @@
 """A training's players, once for each of the two steps: what learns there averages its gradients.
 
-    critic step       G            DDP(D)         the generator only makes samples
-    generator step    DDP(G)       D              the critic is frozen
+critic step       G            DDP(D)         the generator only makes samples
+generator step    DDP(G)       D              the critic is frozen
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gncompanion.training.batch_statistics import shared_statistics
 from gncompanion.training.distributed import Share
 from gncompanion.training.schedule import Schedule
-from gncompanion.training.batch_statistics import shared_statistics
 from gncompanion.training.steps import Networks
 
 __all__ = ["Turns", "share_out"]

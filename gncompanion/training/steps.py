@@ -5,8 +5,8 @@
 
 `score` is the constraint's, so that every method runs through the same functions: `critic_step` and
 `generator_step` compute what is minimised, `improve_critic` and `improve_generator` go on to change the
-weights. Networks that know labels get them: a critic's generated samples those of the real ones beside them, a
-generator's step ones drawn uniformly. Several processes share a step as `distributed` says.
+weights. Networks that know labels get them: a critic's generated samples those of the real ones beside them,
+a generator's step ones drawn uniformly. Several processes share a step as `distributed` says.
 
 Source: Goodfellow et al. (arXiv 1406.2661).
 """
