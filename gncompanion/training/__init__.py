@@ -22,6 +22,7 @@ from gncompanion.training.steps import (
     generator_step,
     improve_critic,
     improve_generator,
+    update_critic,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "require_capturable",
     "shared_statistics",
     "train_critic",
+    "update_critic",
 ]

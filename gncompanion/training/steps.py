@@ -26,7 +26,15 @@ from gncompanion.constraints import Constraint
 from gncompanion.training.distributed import Share, bare
 from gncompanion.training.losses import Loss
 
-__all__ = ["Networks", "critic_step", "descend", "generator_step", "improve_critic", "improve_generator"]
+__all__ = [
+    "Networks",
+    "critic_step",
+    "descend",
+    "generator_step",
+    "improve_critic",
+    "improve_generator",
+    "update_critic",
+]
 
 
 @dataclass(frozen=True)
@@ -142,9 +150,20 @@ def improve_critic(
     """
     with precision or nullcontext():
         loss, score_real, score_fake = critic_step(players, real, random, y)
+    update_critic(players, optimizer, loss)
+    return loss.detach(), score_real, score_fake
+
+
+def update_critic(players: Networks, optimizer: Optimizer, loss: Tensor) -> None:
+    """Do the second half of a critic step: gradients, the optimizer's step, and the constraint's turn.
+
+    Args:
+        players: The networks; the critic's weights are changed.
+        optimizer: The optimizer of the critic's parameters.
+        loss: The loss that `critic_step` returned.
+    """
     descend(optimizer, loss)
     players.constraint.after_step(bare(players.critic))
-    return loss.detach(), score_real, score_fake
 
 
 def improve_generator(
