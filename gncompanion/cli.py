@@ -4,19 +4,14 @@ click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with
 """
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from gncompanion.notebook import claims as ledger
 from gncompanion.notebook import execute as running
-
-if TYPE_CHECKING:
-    from gncompanion.experiment import Experiment
-    from gncompanion.papers.rows import Row
-    from gncompanion.papers.scoring import Protocol
 
 __all__ = ["app"]
 
@@ -28,9 +23,11 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2
-            raise failure from None
+            raise _BadInput(str(error)) from None
+
+
+class _BadInput(click.ClickException):
+    exit_code = 2
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,8 +56,7 @@ def reproduce(
     in_place: bool,
 ) -> None:
     """Run NOTEBOOKS ("04" or "04_theorem5"; all of them by default) and gather their figures and claims."""
-    values = {name: running.parse_value(value) for name, value in parameters}
-    planned = running.plan([*only, *notebooks], parameters=values, full=full)
+    planned = running.plan([*only, *notebooks], parameters=_values(parameters), full=full)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely, it ends its kernels too
     outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
@@ -107,6 +103,7 @@ def train(
     On several GPUs: torchrun --standalone --nproc_per_node=4 --no-python gncompanion train -f FILE
     """
     from gncompanion.experiment import Stopped
+    from gncompanion.papers.selection import select
     from gncompanion.training import NonFiniteLoss
     from gncompanion.training.distributed import joined
     from gncompanion.training.long_run import LongRun
@@ -114,13 +111,12 @@ def train(
     if not files:
         raise ValueError("nothing to train: name a row with -f")
     with joined() as share:
-        for name, experiment, _ in list(_experiments(files, parameters, seeds, methods)):
-            folder = experiment.folder()
+        for chosen in select(files, _values(parameters), seeds=seeds, methods=methods):
             if share.rank == 0:
-                click.echo(f"{name}: {folder}")
-            with LongRun(folder, quiet=share.rank > 0) as watch:
+                click.echo(f"{chosen.name}: {chosen.folder}")
+            with LongRun(chosen.folder, quiet=share.rank > 0) as watch:
                 try:
-                    experiment.run(folder, watch=watch)
+                    chosen.experiment.run(chosen.folder, watch=watch)
                 except Stopped as stopped:
                     click.echo(stopped, err=True)
                     raise SystemExit(128 + (watch.signal or signal.SIGTERM)) from None
@@ -149,71 +145,36 @@ def evaluate(
 
     Without a row, -p metrics classifier, -p n_samples 1000 and the like say how.
     """
-    from gncompanion.papers import scoring as evaluation
+    from gncompanion.papers import scoring
+    from gncompanion.papers.selection import open_runs, select
 
     if runs and (files or seeds or methods):
         raise ValueError("name runs' folders or a row, not both; --seed and --method choose from a row")
     if device and not runs:
         raise ValueError("--device is for runs' folders; a row is judged where it was trained")
-    planned = _runs(runs, parameters, device) if runs else _runs_of_rows(files, parameters, seeds, methods)
-    for folder, experiment, _ in planned:
-        if not experiment.is_finished(folder):
-            raise ValueError(f"{folder} holds no finished run: gncompanion train goes on with it")
-    for folder, experiment, protocol in planned:
-        run = experiment.run(folder, progress=False)
-        found = evaluation.judge(run, protocol)
-        click.echo(f"{folder}: {', '.join(f'{column} {value:.4g}' for column, value in found.items())}")
-        evaluation.keep(run, folder, protocol, found)
-
-
-def _runs(
-    folders: Sequence[Path], parameters: Sequence[tuple[str, str]], device: str | None
-) -> list[tuple[Path, "Experiment", "Protocol"]]:
-    from gncompanion.experiment import Experiment
-    from gncompanion.papers.scoring import Protocol, require
-    from gncompanion.tools.names import require_known
-
-    values = {name: running.parse_value(value) for name, value in parameters}
-    for name in values:
-        require_known("unknown setting of a protocol", name, tuple(Protocol.__dataclass_fields__))
-    require(protocol := Protocol(**values))
-    return [(folder, Experiment.of(folder, device=device), protocol) for folder in folders]
-
-
-def _runs_of_rows(
-    files: Sequence[Path], parameters: Sequence[tuple[str, str]], seeds: Sequence[int], methods: Sequence[str]
-) -> list[tuple[Path, "Experiment", "Protocol"]]:
-    if not files:
+    if not (runs or files):
         raise ValueError("nothing to judge: name runs' folders, or a row with -f")
-    chosen = _experiments(files, parameters, seeds, methods)
-    return [(experiment.folder(), experiment, row.protocol) for _, experiment, row in chosen]
+    values = _values(parameters)
+    chosen = open_runs(runs, values, device=device) if runs else []
+    chosen += select(files, values, seeds=seeds, methods=methods)
+    for one in chosen:
+        if not one.experiment.is_finished(one.folder):
+            raise ValueError(f"{one.folder} holds no finished run: gncompanion train goes on with it")
+    for one in chosen:
+        run = one.experiment.run(one.folder, progress=False)
+        found = scoring.judge(run, one.protocol)
+        click.echo(f"{one.folder}: {', '.join(f'{column} {value:.4g}' for column, value in found.items())}")
+        scoring.keep(run, one.folder, one.protocol, found)
 
 
 @app.command()
 @_ROWS
 def table(files: Sequence[Path]) -> None:
     """Print the papers' tables, all rows by default, beside what was judged here."""
-    from gncompanion.papers import tables as results
+    from gncompanion.papers import tables
 
-    click.echo(results.markdown(results.entries(files or results.row_files())))
+    click.echo(tables.markdown(tables.entries(files or tables.row_files())))
 
 
-def _experiments(
-    files: Sequence[Path], parameters: Sequence[tuple[str, str]], seeds: Sequence[int], methods: Sequence[str]
-) -> Iterator[tuple[str, "Experiment", "Row"]]:
-    """Make the experiments of all rows, each with a name to print; refuses whatever does not exist."""
-    from gncompanion.papers import rows
-    from gncompanion.papers import scoring as evaluation
-    from gncompanion.tools.names import require_known
-
-    values = {name: running.parse_value(value) for name, value in parameters}
-    for file in files:
-        row = rows.read(file, values)
-        for seed in seeds:
-            require_known(f"{file} has no seed", seed, row.seeds)
-        for method in methods:
-            require_known(f"{file} has no method", method, row.methods)
-        evaluation.require(row.protocol)
-        for (method, seed), experiment in row.experiments().items():
-            if (not seeds or seed in seeds) and (not methods or method in methods):
-                yield f"{file.stem}, {method}, seed {seed}", experiment, row
+def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {name: running.parse_value(value) for name, value in parameters}

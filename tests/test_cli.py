@@ -96,7 +96,7 @@ class TestRows:
             ("train -f .", "no file ."),
             ("train -f bad.yml", "bad.yml is not YAML: "),
             ("train -f row.yml -p stepz 3", "row.yml: unknown setting of a row 'stepz', did you mean"),
-            ("train -f row.yml -p steps 0", "row.yml: steps=0 must be a positive integer"),
+            ("train -f row.yml -p steps 0", "row.yml: steps=0 must be an integer from 1 on"),
             ("train -f row.yml -p network dcgn", "unknown network 'dcgn', did you mean 'dcgan'?"),
             ("train -f row.yml -p dataset cifar10", "CIFAR10 is not in "),
             ("train -f row.yml --seed 7", "row.yml has no seed 7 (valid: 0)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,18 +20,19 @@ class Run:
     """A finished run: its critic's score, its generator's samples, its log.
 
     Args:
-        experiment: the settings.
-        training: the training, with no steps left.
+        settings: The experiment's settings, as plain values.
+        training: The training, with no steps left.
 
     Attributes:
-        critic: the trained critic, in evaluation mode.
-        history: lists by name: `step`, and the mean of each quantity over the steps since the one before.
-        dataset: what it was trained on.
-        device: where it lies.
+        settings: The experiment's settings, as plain values.
+        dataset: The data set that it was trained on.
+        device: The device on which it lies.
+        critic: The trained critic, in evaluation mode.
+        history: Lists by name: `step`, and the mean of each quantity over the steps since the one before.
     """
 
-    def __init__(self, experiment: Any, training: Training) -> None:
-        self.experiment = experiment
+    def __init__(self, settings: Mapping[str, Any], training: Training) -> None:
+        self.settings = settings
         self.dataset = training.dataset
         self.device = training.device
         self.critic = training.players.critic.eval()
@@ -43,8 +44,8 @@ class Run:
         """Compute the constrained critic's value, the one that was trained.
 
         Args:
-            x: inputs (N, ...), on `device`.
-            y: labels (N,), if the critic is conditional.
+            x: Inputs (N, ...), on `device`.
+            y: Labels (N,), if the critic is conditional.
 
         Returns:
             Scores (N,).
@@ -64,36 +65,42 @@ class Run:
         """Draw samples from the generator.
 
         Args:
-            n: how many.
-            seed: of the noise, and of the labels.
-            y: labels (n,) for a conditional generator; None = drawn uniformly.
-            average: use the averaged weights.
-            training_mode: normalise by the batch's own statistics, as the official evaluation does.
+            n: Number of samples.
+            seed: Seed of the noise, and of the labels.
+            y: Labels (n,) for a conditional generator; None = drawn uniformly.
+            average: Whether to use the averaged weights.
+            training_mode: Whether to normalise by the batch's own statistics, as the official evaluation
+                does.
 
         Returns:
             Samples (n, ...), on `device`.
 
         Raises:
-            ValueError: for averaged weights that the run does not have.
+            ValueError: The averaged weights are wanted, and the run has none.
         """
-        if average and self._average is None:
-            raise ValueError("this run has no averaged weights: its schedule has ema_decay=None")
-        generator, random = self._average if average else self._players.generator, self._random("noise", seed)
-        z = torch.randn(n, generator.z_dim, generator=random, device=self.device)
+        generator, random = self._generator(average=average), self._random("noise", seed)
+        z = torch.randn(n, self._players.z_dim, generator=random, device=self.device)
         if y is None and (n_classes := self._players.n_classes) is not None:
             y = torch.randint(n_classes, (n,), generator=random, device=self.device)
         with _in_mode(generator, training=training_mode):
             buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
-            return functional_call(
-                generator, buffers, (z,) if y is None else (z, y)
-            )  # statistics go to copies
+            given = (z,) if y is None else (z, y)
+            x: Tensor = functional_call(generator, buffers, given)  # statistics go to copies
+        return x
+
+    def _generator(self, *, average: bool) -> nn.Module:
+        if not average:
+            return self._players.generator
+        if self._average is None:
+            raise ValueError("this run has no averaged weights: its schedule has ema_decay=None")
+        return self._average
 
     def real(self, n: int, *, seed: int = 0) -> Tensor:
         """Draw real samples.
 
         Args:
-            n: how many.
-            seed: of the draw.
+            n: Number of samples.
+            seed: Seed of the draw.
 
         Returns:
             Samples (n, ...), on `device`.
@@ -107,13 +114,22 @@ class Run:
 @contextmanager
 def _in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
     before = {part: part.training for part in module.modules()}
+    module.train(training)
     try:
-        yield module.train(training)
+        yield
     finally:
         for part, mode in before.items():
             part.training = mode
 
 
 def stream(purpose: str, seed: int) -> int:
-    """Derive the seed of one purpose, so that weights, training and samples of one seed share no numbers."""
+    """Derive the seed of one purpose, so that weights, training and samples of one seed share no numbers.
+
+    Args:
+        purpose: The name of the purpose.
+        seed: The user's seed.
+
+    Returns:
+        The seed, a number from 0 to 2⁶⁴ − 1.
+    """
     return int.from_bytes(hashlib.sha256(f"{purpose} {seed}".encode()).digest()[:8], "big")

@@ -4,7 +4,7 @@
     dataset: cifar10        network: dcgan        seeds: [0, 1, 2, 3, 4]        steps: 200000        …
 
 The same file is notebook 09's (papermill -f) and the command line's (gncompanion train -f). The fields of a
-`Schedule` and of a `Protocol` stand beside the others, so that `-p steps 20` reaches them.
+`Schedule` and of an `EvaluationProtocol` stand beside the others, so that `-p steps 20` reaches them.
 """
 
 from __future__ import annotations
@@ -17,36 +17,38 @@ from typing import Any
 import yaml
 
 from gncompanion.experiment import Experiment
-from gncompanion.papers.scoring import Protocol
+from gncompanion.papers.scoring import EvaluationProtocol
+from gncompanion.tools import checks
 from gncompanion.tools.names import require_known
 from gncompanion.training import Schedule
 
 __all__ = ["Row", "read", "row"]
 
 METHOD = ("constraint", "constraint_options", "loss")
-SCHEDULE, PROTOCOL = (tuple(f.name for f in fields(part)) for part in (Schedule, Protocol))
+SCHEDULE, PROTOCOL = (tuple(f.name for f in fields(part)) for part in (Schedule, EvaluationProtocol))
 
 
 @dataclass(frozen=True)
 class Row:
     """The settings of one row.
 
-    Args:
-        methods: by its printed name, each method's constraint and loss, and constraint_options if need be.
-        seeds: one experiment each.
-        dataset: as in `Experiment`.
-        dataset_options: as in `Experiment`.
-        network: as in `Experiment`.
-        network_options: as in `Experiment`.
-        schedule: as in `Experiment`.
-        device: as in `Experiment`.
-        protocol: how samples are judged.
-        printed: what the paper prints, by metric, as text; empty = nothing.
-        source: where it prints that.
-        label: names the figures of a run of the notebook.
+    Attributes:
+        methods: The methods by their printed names: each one's constraint and loss, and constraint_options if
+            need be.
+        seeds: Different integers from 0 on, one experiment for each.
+        dataset: The data set's name, as in `Experiment`.
+        dataset_options: The data set's own arguments.
+        network: The networks' name, as in `Experiment`.
+        network_options: The networks' own arguments.
+        schedule: How long and how fast to train.
+        device: The device's name, as in `Experiment`.
+        protocol: How samples are judged.
+        printed: The numbers that the paper prints, by metric, as text; empty = none.
+        source: The place where it prints them.
+        label: The name of the figures of a run of the notebook.
 
     Raises:
-        ValueError: for an unknown or missing setting, or one of the wrong kind.
+        ValueError: A setting is unknown or missing, or one of the wrong kind.
     """
 
     methods: Mapping[str, Mapping[str, Any]]
@@ -57,34 +59,36 @@ class Row:
     network_options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
     device: str = "auto"
-    protocol: Protocol = field(default_factory=Protocol)
+    protocol: EvaluationProtocol = field(default_factory=EvaluationProtocol)
     printed: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.methods, Mapping) or not self.methods:
-            example = "{GN: {constraint: gn, loss: hinge}}"
-            raise ValueError(f"methods={self.methods!r} must be a mapping such as {example}")
+        filled = isinstance(self.methods, Mapping) and len(self.methods) > 0
+        checks.require(
+            "methods", self.methods, filled, "a mapping such as {GN: {constraint: gn, loss: hinge}}"
+        )
         for name, settings in self.methods.items():
             if not isinstance(settings, Mapping) or not {"constraint", "loss"} <= settings.keys():
                 raise ValueError(f"method {name!r} needs a constraint and a loss, not {settings!r}")
             for setting in settings:
                 require_known(f"method {name!r} has no setting", setting, METHOD)
-        if not _are_seeds(self.seeds):
-            raise ValueError(f"seeds={self.seeds!r} must be a list of different integers from 0 on")
+        checks.require("seeds", self.seeds, _are_seeds(self.seeds), "a list of different integers from 0 on")
         printed = self.printed
-        if not isinstance(printed, Mapping) or not all(isinstance(value, str) for value in printed.values()):
-            raise ValueError(f"printed={printed!r} must be a mapping of columns to text")
+        texts = isinstance(printed, Mapping) and all(isinstance(value, str) for value in printed.values())
+        checks.require("printed", printed, texts, "a mapping of columns to text")
         if self.protocol.average and self.schedule.ema_decay is None:
             raise ValueError("average=True judges averaged weights, of which ema_decay=None makes none")
 
     def experiments(self) -> dict[tuple[str, int], Experiment]:
-        """Make the experiments, by method and seed.
+        """Make the experiments; nothing is opened or built for that.
+
+        Returns:
+            Experiments by method and seed.
 
         Raises:
-            ValueError: for a name, option or number that an experiment refuses.
-            FileNotFoundError: for a data set that is not here.
+            ValueError: There is a name or number that an experiment refuses.
         """
         common = {
             name: getattr(self, name)
@@ -107,13 +111,13 @@ def row(parameters: Mapping[str, Any]) -> Row:
     """Make a row of flat settings, those of its schedule and of its protocol among them.
 
     Args:
-        parameters: by name.
+        parameters: The settings by name.
 
     Returns:
         The row.
 
     Raises:
-        ValueError: for an unknown name, a missing one, or a bad value.
+        ValueError: A name is unknown or missing, or a value is bad.
     """
     own = tuple(f.name for f in fields(Row) if f.name not in ("schedule", "protocol"))
     for name in parameters:
@@ -124,22 +128,24 @@ def row(parameters: Mapping[str, Any]) -> Row:
     def given(names: Sequence[str]) -> dict[str, Any]:
         return {name: parameters[name] for name in names if name in parameters}
 
-    return Row(schedule=Schedule(**given(SCHEDULE)), protocol=Protocol(**given(PROTOCOL)), **given(own))
+    return Row(
+        schedule=Schedule(**given(SCHEDULE)), protocol=EvaluationProtocol(**given(PROTOCOL)), **given(own)
+    )
 
 
 def read(file: str | Path, parameters: Mapping[str, Any] | None = None) -> Row:
     """Read a row from its parameter file.
 
     Args:
-        file: YAML, a mapping.
-        parameters: values that replace the file's.
+        file: A YAML file that holds a mapping.
+        parameters: Values that replace the file's.
 
     Returns:
         The row.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a mapping, or `row` refuses it; names the file.
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds no mapping, or `row` refuses it; names the file.
     """
     file = Path(file)
     if not file.is_file():

@@ -32,34 +32,37 @@ from gncompanion.metrics import (
     require_weights,
     train_classifier,
 )
-from gncompanion.tools import paths
+from gncompanion.tools import checks, paths
 from gncompanion.tools.files import write
 from gncompanion.tools.names import require_known
 
-__all__ = ["METRICS", "Protocol", "judge", "keep", "require", "scores_file"]
+__all__ = ["METRIC_FAMILIES", "EvaluationProtocol", "judge", "keep", "require_metrics", "scores_file"]
 
-METRICS = ("inception", "classifier", "none")
+METRIC_FAMILIES = ("inception", "classifier", "none")
 BATCH = 100  # samples at a time; in training mode their statistics normalise them
 SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvaluationProtocol:
     """How samples are judged.
 
-    Args:
-        metrics: "inception" (FID, KID, IS), "classifier" (the same of a small classifier's features, for
-            digits, which are not called so), or "none".
-        n_samples: generated samples, ≥ 2.
-        references: by column, the data set's options that differ ("split"), and `n_samples` where fewer are
-            compared. Of the first, the kernel distance is reported too.
-        average: judge the generator's averaged weights.
-        training_mode: with its batch normalization in training mode, as the official code does.
-        published_weights: whether the Inception weights must be the published ones; the scores of others say
+    Attributes:
+        metrics: The family of metrics: "inception" (FID, KID, IS), "classifier" (the same of a small
+            classifier's features, for digits, which are not called so), or "none".
+        n_samples: Number of generated samples, from 2 on.
+        references: The real images to compare with, by column: the data set's options that differ ("split"),
+            and `n_samples` where fewer are compared. Of the first, the kernel distance is reported too.
+        average: Whether to judge the generator's averaged weights.
+        training_mode: Whether its batch normalization is in training mode, as in the official code.
+        published_weights: Whether the Inception weights must be the published ones; the scores of others say
             that they are.
 
     Raises:
-        ValueError: for unknown metrics, or a number out of range.
+        ValueError: The metrics are unknown, or a number is out of range.
+
+    Source: Fréchet Inception Distance, FID (arXiv 1706.08500); Kernel Inception Distance, KID (arXiv
+    1801.01401); Inception Score, IS (arXiv 1606.03498).
     """
 
     metrics: str = "inception"
@@ -70,29 +73,29 @@ class Protocol:
     published_weights: bool = True
 
     def __post_init__(self) -> None:
-        require_known("unknown metrics", self.metrics, METRICS)
-        if type(self.n_samples) is not int or self.n_samples < 2:
-            raise ValueError(f"n_samples={self.n_samples!r} must be an integer from 2 on")
-        if not isinstance(self.references, Mapping) or not self.references:
-            raise ValueError(f"references={self.references!r} must be a mapping such as {{FID: {{}}}}")
+        require_known("unknown metrics", self.metrics, METRIC_FAMILIES)
+        checks.whole("n_samples", self.n_samples, low=2)
+        filled = isinstance(self.references, Mapping) and len(self.references) > 0
+        checks.require("references", self.references, filled, "a mapping such as {FID: {}}")
         for column, options in self.references.items():
             if not isinstance(options, Mapping):
                 raise ValueError(f"{column}: {options!r} must be a mapping such as {{split: test}}")
             n = options.get("n_samples", self.n_samples)
-            if type(n) is not int or not 2 <= n <= self.n_samples:
-                raise ValueError(f"{column}: n_samples={n!r} must be an integer from 2 to {self.n_samples}")
+            checks.whole(f"{column}: n_samples", n, low=2, high=self.n_samples)
         for name in ("average", "training_mode", "published_weights"):
-            if type(value := getattr(self, name)) is not bool:
-                raise ValueError(f"{name}={value!r} must be True or False")
+            checks.flag(name, getattr(self, name))
 
 
-def require(protocol: Protocol) -> None:
+def require_metrics(protocol: EvaluationProtocol) -> None:
     """Refuse a protocol that cannot be followed here, before the training that it would judge.
 
+    Args:
+        protocol: How samples are to be judged.
+
     Raises:
-        FileNotFoundError: the Inception weights are missing; says where to put which, and how to go without.
-        ModuleNotFoundError: pytorch-fid or torch-fidelity is missing.
-        ValueError: the weights are not the published ones.
+        FileNotFoundError: The Inception weights are missing; says where to put which, and how to go without.
+        ModuleNotFoundError: The package pytorch-fid or torch-fidelity is missing.
+        ValueError: The weights are not the published ones.
     """
     if protocol.metrics != "inception":
         return
@@ -102,76 +105,79 @@ def require(protocol: Protocol) -> None:
         raise FileNotFoundError(f"{error} Or train without judging: metrics none.") from None
 
 
-def judge(run: Run, protocol: Protocol) -> dict[str, float]:
+def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
     """Measure a run's samples.
 
     Args:
-        run: the run.
-        protocol: how.
+        run: The finished run.
+        protocol: How to judge it.
 
     Returns:
         Numbers by column, empty for "none".
 
     Raises:
-        ValueError: the data set has no labels to train a classifier with, or holds no images.
-        FileNotFoundError, ModuleNotFoundError: as in `require`.
+        ValueError: The data set has no labels to train a classifier with, or holds no images.
+        FileNotFoundError, ModuleNotFoundError: As in `require_metrics`.
     """
-    require(protocol)
+    require_metrics(protocol)
     if protocol.metrics == "none":
         return {}
-    real = {column: _real(run, options) for column, options in protocol.references.items()}
+    name, references = run.settings["dataset"], protocol.references
+    real = {column: _images(name, _options(run, options)) for column, options in references.items()}
     feature_map = _feature_map(protocol, run)
     fake = extract(feature_map, _samples(run, protocol))
     found: dict[str, float] = {}
     for column, images in real.items():
-        n = protocol.references[column].get("n_samples", protocol.n_samples)
+        n = references[column].get("n_samples", protocol.n_samples)
         scores = evaluate(fake.first(n), _reference(images, feature_map), splits=min(10, n // 2))
         found |= _named(scores, column, first=not found)
     return found
 
 
-def keep(run: Run, folder: Path, protocol: Protocol, found: Mapping[str, float]) -> Path:
+def keep(run: Run, folder: Path, protocol: EvaluationProtocol, found: Mapping[str, float]) -> Path:
     """Write what was measured into the run's folder, with how.
 
     Args:
-        run: the run.
-        folder: its folder.
-        protocol: how it was judged.
-        found: what `judge` returned.
+        run: The finished run.
+        folder: The run's folder.
+        protocol: How it was judged.
+        found: The numbers that `judge` returned.
 
     Returns:
         The file.
     """
-    content = {"scores": dict(found), "protocol": asdict(protocol), "settings": run.experiment.settings()}
+    content = {"scores": dict(found), "protocol": asdict(protocol), "settings": dict(run.settings)}
     write(scores_file(folder), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     return scores_file(folder)
 
 
 def scores_file(folder: Path) -> Path:
-    """Name the file of a run's scores."""
+    """Name the file of a run's scores, in the run's folder."""
     return folder / SCORES
 
 
-def _real(run: Run, options: Mapping[str, Any]) -> Images:
-    images = data.load(run.experiment.dataset, **{**run.experiment.dataset_options, **_chosen(options)})
+def _images(name: str, options: Mapping[str, Any]) -> Images:
+    images = data.load(name, **options)
     if not isinstance(images, Images):
-        raise ValueError(f"data set {run.experiment.dataset!r} holds no images: there is nothing to judge")
+        raise ValueError(f"data set {name!r} holds no images: there is nothing to judge")
     return images
 
 
-def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "n_samples"}
+def _options(run: Run, reference: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set's options of the run, with those that a reference changes."""
+    chosen = {name: value for name, value in reference.items() if name != "n_samples"}
+    return {**run.settings["dataset_options"], **chosen}
 
 
 def _pixels(images: Images) -> Tensor:
     return images.pixels if images.white == 255 else images.images
 
 
-def _feature_map(protocol: Protocol, run: Run) -> FeatureMap:
+def _feature_map(protocol: EvaluationProtocol, run: Run) -> FeatureMap:
     if protocol.metrics == "inception":
         return _inception(str(run.device), protocol.published_weights)
-    options = run.experiment.dataset_options | _chosen(next(iter(protocol.references.values())))
-    return _classifier(run.experiment.dataset, json.dumps(options, sort_keys=True))
+    options = _options(run, next(iter(protocol.references.values())))
+    return _classifier(run.settings["dataset"], json.dumps(options, sort_keys=True))
 
 
 @lru_cache(maxsize=1)  # many runs in a row are judged by one map
@@ -181,7 +187,7 @@ def _inception(device: str, published: bool) -> FeatureMap:
 
 @lru_cache(maxsize=1)
 def _classifier(name: str, options: str) -> FeatureMap:
-    images = data.load(name, **json.loads(options))
+    images = _images(name, json.loads(options))
     if images.labels is None:
         raise ValueError(f"{images.name} has no labels to train a classifier with: choose other metrics")
     return train_classifier(_pixels(images), images.labels)
@@ -192,7 +198,7 @@ def _reference(images: Images, feature_map: FeatureMap) -> Reference:
     return open_reference(_pixels(images), feature_map, name=images.name, digest=images.digest, folder=folder)
 
 
-def _samples(run: Run, protocol: Protocol) -> Iterator[Tensor]:
+def _samples(run: Run, protocol: EvaluationProtocol) -> Iterator[Tensor]:
     for seed, start in enumerate(range(0, protocol.n_samples, BATCH)):
         drawn = run.sample(BATCH, seed=seed, average=protocol.average, training_mode=protocol.training_mode)
         yield drawn[: protocol.n_samples - start]

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gncompanion.experiment import FORMAT, plain
+from gncompanion.experiment import plain
 from gncompanion.papers.rows import Row, read
 from gncompanion.papers.scoring import scores_file
 from gncompanion.tools import paths
@@ -28,12 +28,12 @@ NOT_RUN = "not yet run"
 class Entry:
     """One method of one row.
 
-    Args:
-        row: the file's name without its ending.
-        method: its printed name.
-        printed: the paper's numbers by column, as text.
-        measured: ours by column, one a seed.
-        source: where the paper prints its.
+    Attributes:
+        row: The name of the row's file, without its ending.
+        method: The method's printed name.
+        printed: The paper's numbers by column, as text.
+        measured: Our numbers by column, one per seed.
+        source: The place where the paper prints its numbers.
     """
 
     row: str
@@ -53,13 +53,13 @@ def entries(files: Sequence[Path]) -> list[Entry]:
     """Gather the rows and what was measured of them in `paths.runs()`.
 
     Args:
-        files: parameter files of rows.
+        files: Parameter files of rows.
 
     Returns:
-        One entry a method and row, in the order given.
+        One entry per method and row, in the order given.
 
     Raises:
-        ValueError: a file is no row.
+        ValueError: A file is no row.
     """
     files_of_scores = sorted(paths.runs().glob(str(scores_file(Path("*")))))
     judged = [json.loads(file.read_text(encoding="utf-8")) for file in files_of_scores]
@@ -72,7 +72,17 @@ def entries(files: Sequence[Path]) -> list[Entry]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write measured values as the papers do: "7.71 ± 0.14 (5 seeds)"."""
+    """Write measured values as the papers do.
+
+    >>> spread([7.6, 7.8])
+    '7.70 ± 0.14 (2 seeds)'
+
+    Args:
+        values: One number per seed.
+
+    Returns:
+        Mean, standard deviation and number of seeds; "not yet run" where there is no number.
+    """
     if not values:
         return NOT_RUN
     if len(values) == 1:
@@ -81,7 +91,14 @@ def spread(values: Sequence[float]) -> str:
 
 
 def markdown(found: Sequence[Entry]) -> str:
-    """Lay entries out as a Markdown table, one line a column of each."""
+    """Lay entries out as a Markdown table.
+
+    Args:
+        found: The entries.
+
+    Returns:
+        The table, one line per entry and column.
+    """
     lines = ["| row | method | metric | printed | measured here |", "|---|---|---|---|---|"]
     for entry in found:
         for column in dict.fromkeys([*entry.printed, *entry.measured]) or ("any",):
@@ -91,20 +108,15 @@ def markdown(found: Sequence[Entry]) -> str:
 
 
 def _measured(row: Row, method: str, judged: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """The numbers of a method's runs by column; what depends on the machine or its data does not matter."""
     found: dict[str, list[float]] = {}
     protocol = plain(asdict(row.protocol))
     same_protocol = [run for run in judged if run["protocol"] == protocol]
-    for seed in row.seeds:
-        wanted = _settings(row, method, seed).items()
-        run = next((run for run in same_protocol if wanted <= run["settings"].items()), {"scores": {}})
-        for column, value in run["scores"].items():
+    for (name, _), experiment in row.experiments().items():
+        if name != method:
+            continue
+        wanted = experiment.portable_settings().items()
+        own = (run["scores"] for run in same_protocol if wanted <= run["settings"].items())
+        for column, value in next(own, {}).items():
             found.setdefault(column, []).append(value)
     return found
-
-
-def _settings(row: Row, method: str, seed: int) -> dict[str, Any]:
-    """What an experiment's settings would say, without its data, which need not be here."""
-    names = ("dataset", "dataset_options", "network", "network_options")
-    settings = {"constraint_options": {}, **row.methods[method], "seed": seed, "format": FORMAT}
-    settings |= {name: getattr(row, name) for name in names}
-    return plain({**settings, "schedule": asdict(row.schedule)})

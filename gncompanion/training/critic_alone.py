@@ -3,7 +3,7 @@
     minimise over f    loss.critic(score(real), score(fake)) + penalty
 
 by the very critic step, Adam and batches of a GAN's training, with the pair's second distribution in the
-generator's place. With the Wasserstein loss the trained critic reports
+generator's place. With the Wasserstein loss (arXiv 1701.07875) the trained critic reports
 
     estimate     mean score(real) − mean score(fake)          on fresh samples
     objective    the estimate less the penalty there
@@ -20,23 +20,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Adam
+from torch import Tensor, nn
 
 from gncompanion import constraints, models
 from gncompanion.data import Dataset, Pair
 from gncompanion.tools.names import pick
-from gncompanion.training.loop import NonFiniteLoss
+from gncompanion.training.log import NonFiniteLoss
 from gncompanion.training.losses import LOSSES
+from gncompanion.training.optimizers import RatedAdam
 from gncompanion.training.schedule import Schedule
-from gncompanion.training.steps import Networks, critic_step
+from gncompanion.training.steps import Networks, improve_critic
 
 __all__ = ["TrainedCritic", "train_critic"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Fixed(Networks):
-    """A game in which the generator's samples come from a data set."""
+    """A game in which the generator's samples come from a data set.
+
+    Attributes:
+        fake: The data set.
+    """
 
     fake: Dataset
 
@@ -49,8 +53,8 @@ class TrainedCritic:
     """A critic and the pair that it was trained on.
 
     Attributes:
-        pair: what it tells apart.
-        losses: the critic's loss, penalty included, at each step.
+        pair: The pair of distributions that it tells apart.
+        losses: The critic's loss, penalty included, at each step.
     """
 
     pair: Pair
@@ -65,8 +69,11 @@ class TrainedCritic:
         """Compute mean score(real) − mean score(fake).
 
         Args:
-            n: fresh samples of either.
-            seed: of their draw.
+            n: Number of fresh samples of either distribution.
+            seed: Seed of the draw.
+
+        Returns:
+            The difference, in the units of W1 where the score is 1-Lipschitz.
         """
         real, fake, _ = self._fresh(n, seed)
         with torch.no_grad():
@@ -76,8 +83,11 @@ class TrainedCritic:
         """Compute the estimate less the penalty at the same samples.
 
         Args:
-            n: fresh samples of either.
-            seed: of their draw.
+            n: Number of fresh samples of either distribution.
+            seed: Seed of the draw.
+
+        Returns:
+            The difference.
         """
         real, fake, random = self._fresh(n, seed)
         penalty = self._players.constraint.penalty(self._players.score, real, fake, generator=random)
@@ -102,47 +112,38 @@ def train_critic(
     """Train a critic on a pair, on the CPU.
 
     Args:
-        pair: real and fake distribution.
-        constraint: a name of `constraints.CONSTRAINTS`, or several joined by "+".
-        loss: a name of `LOSSES`.
-        network: a name of `models.NETWORKS`; its critic is used.
-        schedule: steps, batch_critic, lr_critic, betas and lr_decay count; the rest is for GANs.
-        network_options: the network's own arguments.
-        constraint_options: the constraint's own arguments.
-        seed: of the weights and of all samples.
+        pair: The real and the fake distribution.
+        constraint: A name of `constraints.CONSTRAINTS`, or several joined by "+".
+        loss: A name of `LOSSES`.
+        network: A name of `models.NETWORKS`; its critic is used.
+        schedule: How long and how fast to train; steps, batch_critic, lr_critic, betas and lr_decay count,
+            the rest is for GANs.
+        network_options: The network's own arguments.
+        constraint_options: The constraint's own arguments.
+        seed: Seed of the weights and of all samples.
 
     Returns:
         The critic, in evaluation mode.
 
     Raises:
-        ValueError: for an unknown name or option.
-        NonFiniteLoss: if the loss is not finite at some step.
+        ValueError: A name or an option is unknown.
+        NonFiniteLoss: The loss is not finite at some step.
     """
     schedule = schedule or Schedule()
     random, shape = torch.Generator().manual_seed(seed), pair.real.shape
     rule = constraints.build(constraint, shape=shape, **(constraint_options or {}))
     _, critic = models.build(network, shape, generator=random, **(network_options or {}))
     rule.prepare(critic)
-    players = _Fixed(None, critic, rule, pick("loss", loss, LOSSES), fake=pair.fake)
-    optimizer = Adam(critic.parameters(), lr=schedule.lr_critic, betas=schedule.betas, fused=True)
+    players = _Fixed(nn.Identity(), critic, rule, pick("loss", loss, LOSSES), fake=pair.fake)
+    optimizer = RatedAdam(critic, schedule.lr_critic, schedule)
     losses = torch.empty(schedule.steps)
     for step in range(schedule.steps):
-        optimizer.param_groups[0]["lr"] = schedule.lr_critic * schedule.lr_factor(step)
-        losses[step] = _improve(players, pair.real, optimizer, schedule.batch_critic, random)
+        real, _ = pair.real.sample(schedule.batch_critic, random)
+        losses[step], *_ = improve_critic(players, optimizer.adam, real, random)
+        optimizer.rates.step()
     _require_finite(losses)
     critic.eval()
     return TrainedCritic(pair, losses.tolist(), players)
-
-
-def _improve(
-    players: Networks, real: Dataset, optimizer: Adam, batch: int, random: torch.Generator
-) -> Tensor:
-    loss, *_ = critic_step(players, real.sample(batch, random)[0], random)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    players.constraint.after_step(players.critic)
-    return loss.detach()
 
 
 def _require_finite(losses: Tensor) -> None:

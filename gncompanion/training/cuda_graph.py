@@ -28,11 +28,11 @@ def require_capturable(device: torch.device, *, processes: int = 1) -> None:
     """Refuse to capture where that cannot work.
 
     Args:
-        device: where the training runs.
-        processes: how many share it.
+        device: The device on which the training runs.
+        processes: Number of processes that share it.
 
     Raises:
-        ValueError: without CUDA, or for more than one process.
+        ValueError: The device is not CUDA's, or there is more than one process.
     """
     if device.type != "cuda":
         raise ValueError(f"captured=True records CUDA graphs: it needs a GPU, not device {str(device)!r}")
@@ -44,19 +44,18 @@ class Captured:
     """A function without arguments, replayed as a CUDA graph from its fourth call on.
 
     Args:
-        function: does the work and returns a tensor of results; the same work at every call.
-        random: the generator that it draws from, on its device.
+        function: The work: the same at every call, returning a tensor of results.
+        random: The generator that it draws from, on its device.
 
     Raises:
-        ValueError: if the generator is not CUDA's.
+        ValueError: The generator is not CUDA's.
     """
 
     def __init__(self, function: Callable[[], Tensor], random: torch.Generator) -> None:
         require_capturable(random.device)
         self._function, self._random, self._calls = function, random, 0
         self._stream = torch.cuda.Stream(random.device)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._result: Tensor | None = None
+        self._recorded: tuple[torch.cuda.CUDAGraph, Tensor] | None = None
 
     def __call__(self) -> Tensor:
         """Do the work once.
@@ -65,15 +64,16 @@ class Captured:
             The function's result, the caller's own.
 
         Raises:
-            RuntimeError: if the work cannot be recorded; says what to set instead.
+            RuntimeError: The work cannot be recorded; says what to set instead.
         """
         self._calls += 1
         if self._calls <= WARM_UP:
             return self._aside()
-        if self._graph is None:
-            self._record()
-        self._graph.replay()
-        return self._result.clone()  # the next replay overwrites it
+        if self._recorded is None:
+            self._recorded = self._record()
+        graph, result = self._recorded
+        graph.replay()
+        return result.clone()  # the next replay overwrites it
 
     def _aside(self) -> Tensor:
         """Call the function on the stream that will record it, in step with the caller's."""
@@ -85,15 +85,15 @@ class Captured:
         result.record_stream(current)
         return result
 
-    def _record(self) -> None:
+    def _record(self) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._random)
         try:
             with torch.cuda.graph(graph, stream=self._stream):
-                self._result = self._function()
+                result = self._function()
         except RuntimeError as error:
             raise RuntimeError(
                 "this training cannot be captured: something in its steps waits for the GPU, such as a data "
                 "set that lies in main memory. Set captured=False."
             ) from error
-        self._graph = graph
+        return graph, result

@@ -3,9 +3,9 @@
     torchrun --standalone --nproc_per_node=4 --no-python gncompanion train -f notebooks/full/09_….yml
 
 Every process draws the whole batch and takes every n-th sample of it. DistributedDataParallel averages the
-gradients and batch normalization's statistics are those of the whole batch, so that n processes take the
-steps that one would take, but for rounding. What a penalty draws (interpolates, shifts) is independent in
-each process, and the same in distribution only.
+gradients and batch normalization's statistics are those of the whole batch (`batch_statistics`), so that n
+processes take the steps that one would take, but for rounding. What a penalty draws (interpolates, shifts) is
+independent in each process, and the same in distribution only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Share", "joined", "share", "shared_statistics"]
+__all__ = ["Share", "bare", "current_share", "joined"]
 
 # Every process moves its buffers alike; the argument that says so has a new name since torch 2.15.
 _NAMES = signature(DistributedDataParallel.__init__).parameters
@@ -33,9 +33,9 @@ _SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else 
 class Share:
     """This process's part of the work.
 
-    Args:
-        rank: which process this is, from 0.
-        world: how many there are.
+    Attributes:
+        rank: The number of this process, from 0.
+        world: Number of processes.
     """
 
     rank: int = 0
@@ -48,8 +48,11 @@ class Share:
     def require_divisible(self, **batches: int) -> None:
         """Refuse batches that cannot be shared out evenly.
 
+        Args:
+            **batches: Sizes by name.
+
         Raises:
-            ValueError: naming the first.
+            ValueError: One of them cannot; names the first.
         """
         for name, size in batches.items():
             if size % self.world:
@@ -65,7 +68,8 @@ class Share:
 
     def averaging(self, module: nn.Module) -> nn.Module:
         """Make a module whose gradients are averaged over all processes."""
-        return DistributedDataParallel(module, **{_SYNC_BUFFERS: False}) if self.world > 1 else module
+        options: dict[str, Any] = {_SYNC_BUFFERS: False}
+        return DistributedDataParallel(module, **options) if self.world > 1 else module
 
     def mean(self, values: Tensor) -> Tensor:
         """Average values over all processes."""
@@ -75,7 +79,7 @@ class Share:
         return values
 
     def any(self, flag: bool) -> bool:
-        """Say whether the flag is raised in any process; all must ask."""
+        """Tell whether the flag is raised in any process; all must ask."""
         if self.world == 1:
             return flag
         flags: list[bool] = [False] * self.world
@@ -88,7 +92,15 @@ class Share:
             dist.barrier()
 
 
-def share() -> Share:
+def bare(module: nn.Module) -> nn.Module:
+    """Return the module itself, without the DistributedDataParallel around it, if there is one."""
+    if isinstance(module, DistributedDataParallel):
+        inner: nn.Module = module.module
+        return inner
+    return module
+
+
+def current_share() -> Share:
     """Find out which process this is, of those that have `joined`."""
     return Share(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Share()
 
@@ -106,59 +118,6 @@ def joined() -> Iterator[Share]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
-        yield share()
+        yield current_share()
     finally:
         dist.destroy_process_group()
-
-
-def shared_statistics(module: nn.Module, device: torch.device) -> nn.Module:
-    """Let batch normalization see the whole batch: torch's own on a GPU, ours on a CPU, which that refuses.
-
-    Args:
-        module: changed in place.
-        device: where it will run.
-
-    Returns:
-        The module.
-    """
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.__class__ = _SharedBatchNorm
-    return module
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes, of a value and, on the way back, of its gradients."""
-
-    @staticmethod
-    def forward(_: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
-
-
-class _SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalization with the statistics of all processes' equal parts, on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        world = dist.get_world_size()
-        mean = _Sum.apply(x.mean((0, 2, 3))) / world
-        centred = x - mean[:, None, None]
-        variance = _Sum.apply(centred.square().mean((0, 2, 3))) / world
-        with torch.no_grad():
-            n = world * x.numel() / x.shape[1]
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
-        normal = centred * torch.rsqrt(variance + self.eps)[:, None, None]
-        return normal * self.weight[:, None, None] + self.bias[:, None, None] if self.affine else normal

@@ -27,11 +27,11 @@ class LongRun(Watch):
     """Watches one run, from `with` to its end.
 
     Args:
-        folder: the run's folder.
-        quiet: write nothing, as all processes but the first of those that share a run.
+        folder: The run's folder.
+        quiet: Whether to write nothing, as all processes do but the first of those that share a run.
 
     Attributes:
-        signal: the number of the signal that asked to stop, or None.
+        signal: The number of the signal that asked to stop; None = there was none.
     """
 
     def __init__(self, folder: Path, *, quiet: bool = False) -> None:

@@ -9,34 +9,27 @@ GPU as far as its kernels repeat themselves: some of cuDNN's do not). Several pr
 
 from __future__ import annotations
 
-import copy
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
-from torch.optim import Adam
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from gncompanion.data import Dataset
 from gncompanion.training import checkpoint
+from gncompanion.training.averaging import Average
 from gncompanion.training.cuda_graph import Captured, require_capturable
-from gncompanion.training.distributed import Share, share, shared_statistics
+from gncompanion.training.distributed import current_share
+from gncompanion.training.log import Log
+from gncompanion.training.optimizers import RatedAdam
+from gncompanion.training.random_states import random_states, restore_random_states
 from gncompanion.training.schedule import Schedule
-from gncompanion.training.steps import Networks, critic_step, generator_step
+from gncompanion.training.sharing import share_out
+from gncompanion.training.steps import Networks, improve_critic, improve_generator
 
-__all__ = ["COLUMNS", "NonFiniteLoss", "Training", "Watch"]
-
-COLUMNS = ("critic_loss", "score_real", "score_fake", "generator_loss")
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss or weight is NaN or infinite; says at which step, the values and the last good checkpoint."""
+__all__ = ["Training", "Watch"]
 
 
 class Watch:
@@ -46,11 +39,11 @@ class Watch:
         """Take note of a new row of the log.
 
         Args:
-            row: step and the means of `COLUMNS`.
+            row: The step, and the means of `COLUMNS`.
         """
 
     def stopping(self) -> bool:
-        """Say whether to stop after this step, with a checkpoint."""
+        """Tell whether to stop after this step, with a checkpoint."""
         return False
 
 
@@ -59,17 +52,16 @@ class Training:
     """A training in progress: everything that a checkpoint holds.
 
     Args:
-        players: the networks, on their device.
-        dataset: what the critic compares with.
-        schedule: how long and how fast.
-        seed: of all random numbers.
-        folder: where checkpoints go; None = nowhere.
+        players: The networks, on their device.
+        dataset: The real samples that the critic compares with.
+        schedule: How long and how fast to train.
+        seed: Seed of all random numbers.
+        folder: The folder for checkpoints; None = none are written.
 
     Attributes:
-        step: generator steps done.
-        average: the generator with averaged weights, or None.
-        log: rows of step and the means of `COLUMNS` over all steps since the row before.
-        device: where all of it happens.
+        step: Number of generator steps done.
+        device: The device on which all of it happens.
+        random: The source of all random numbers.
     """
 
     players: Networks
@@ -78,60 +70,48 @@ class Training:
     seed: int = 0
     folder: Path | None = None
     step: int = field(default=0, init=False)
-    log: list[dict[str, float]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         schedule, players = self.schedule, self.players
         self.device = next(players.generator.parameters()).device
-        self._share_out(share())
+        self.share = current_share()
+        self._turns = share_out(players, schedule, self.share)
         if schedule.channels_last:
             for module in (players.generator, players.critic):
                 module.to(memory_format=torch.channels_last)  # activations follow the weights
         self.random = torch.Generator(self.device).manual_seed(self.seed)
-        self.optimizers = {
-            "critic": self._adam(players.critic, schedule.lr_critic),
-            "generator": self._adam(players.generator, schedule.lr_generator),
+        self._optimizers = {
+            "critic": RatedAdam(players.critic, schedule.lr_critic, schedule),
+            "generator": RatedAdam(players.generator, schedule.lr_generator, schedule),
         }
-        self.schedulers = {
-            name: LambdaLR(optimizer, schedule.lr_factor) for name, optimizer in self.optimizers.items()
-        }
-        averaging = schedule.ema_decay is not None
-        self.average = copy.deepcopy(players.generator).requires_grad_(False) if averaging else None
-        pair = (self.average, players.generator) if averaging else ()
-        self._weights = [list(module.parameters()) for module in pair]
-        self._buffers = [list(module.buffers()) for module in pair]
-        self._recent: list[Tensor] = []
+        self._average: Average | None = None
+        if schedule.ema_decay is not None:
+            self._average = Average(players.generator, decay=schedule.ema_decay, start=schedule.ema_start)
+        self._log = Log(schedule.steps, self.folder)
         self._play = self._take_steps
 
-    def _adam(self, module: nn.Module, lr: float) -> Adam:
-        on_gpu = self.device.type == "cuda"  # there the rate lies beside the weights, as a graph needs it
-        rate = torch.tensor(lr, device=self.device) if on_gpu else lr
-        return Adam(module.parameters(), rate, self.schedule.betas, fused=True, capturable=on_gpu)
+    @property
+    def average(self) -> nn.Module | None:
+        """The generator with averaged weights; None = there is no average."""
+        return None if self._average is None else self._average.module
 
-    def _share_out(self, among: Share) -> None:
-        """Make the players as each of the two steps needs them: what learns there averages its gradients."""
-        self.share = among
-        self._critic_players = self._generator_players = self.players
-        if among.world == 1:
-            return
-        schedule = self.schedule
-        among.require_divisible(batch_critic=schedule.batch_critic, batch_generator=schedule.batch_generator)
-        shared_statistics(self.players.generator, self.device)
-        players = replace(self.players, share=among)
-        self._critic_players = replace(players, critic=among.averaging(players.critic))
-        self._generator_players = replace(players, generator=among.averaging(players.generator))
+    @property
+    def log(self) -> list[dict[str, float]]:
+        """Rows of step and the means of `COLUMNS` over all steps since the row before."""
+        return self._log.rows
 
     def run(self, *, progress: bool | None = None, watch: Watch | None = None) -> None:
         """Train from the present step to the last, with a checkpoint now and then and at the end.
 
         Args:
-            progress: show a bar; None = only in a terminal.
-            watch: told of each row of the log, and asked after each step whether to stop; then `step` is
-                short of the schedule's, and the run can be resumed.
+            progress: Whether to show a bar; None = only in a terminal.
+            watch: The one that is told of each row of the log, and asked after each step whether to stop;
+                then `step` is short of the schedule's, and the run can be resumed.
 
         Raises:
-            NonFiniteLoss: at the first log row or checkpoint after one, before anything is saved.
-            ValueError: if an iteration is to be captured where that cannot be.
+            NonFiniteLoss: A loss or a weight is not finite; at the first row of the log or checkpoint after
+                it, before anything is saved.
+            ValueError: An iteration is to be captured where that cannot be.
         """
         schedule = self.schedule
         if self.step >= schedule.steps:
@@ -146,25 +126,27 @@ class Training:
         show = tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step")
         with schedule.arithmetic(), show as bar:
             while self.step < schedule.steps:
-                self._recent.append(self._iterate())
+                self._log.recent.append(self._iterate())
                 self.step += 1
                 bar.update()
-                due = self.step == schedule.steps or self.step % schedule.checkpoint_every == 0
-                if row := due or self.step % schedule.log_every == 0:
-                    self._write_row()
-                    watch.row(self.log[-1])
-                stop = self._agree_to_stop(watch, row)
-                if due or stop:
-                    self._save()
-                if stop:
+                if self._report(watch):
                     return
 
-    def _agree_to_stop(self, watch: Watch, row: bool) -> bool:
-        """Ask each process, but several ones only where they wait for each other anyway."""
-        return (row or self.share.world == 1) and self.share.any(watch.stopping())
+    def _report(self, watch: Watch) -> bool:
+        """Write a row and a checkpoint where they are due; returns whether to stop."""
+        step, schedule = self.step, self.schedule
+        checkpoint_due = step == schedule.steps or step % schedule.checkpoint_every == 0
+        row_due = checkpoint_due or step % schedule.log_every == 0
+        if row_due:
+            watch.row(self._log.write_row(step, self._modules(), self.share.mean))
+        # Each process is asked, but several only where they wait for each other anyway.
+        stop = (row_due or self.share.world == 1) and self.share.any(watch.stopping())
+        if checkpoint_due or stop:
+            self._save()
+        return stop
 
     def _save(self) -> None:
-        self._values()
+        self._log.checked(self.step, self._modules())
         if self.folder and self.share.rank == 0:
             checkpoint.save(self.folder, self.step, self.state())
         self.share.wait()
@@ -172,9 +154,10 @@ class Training:
     def _iterate(self) -> Tensor:
         """Do an iteration, and wait for nothing; returns the values of `COLUMNS`, on the device."""
         values = self._play()
-        self._update_average()
-        for scheduler in self.schedulers.values():
-            scheduler.step()
+        if self._average:
+            self._average.update(self.step)
+        for optimizer in self._optimizers.values():
+            optimizer.rates.step()
         return values
 
     def _take_steps(self) -> Tensor:
@@ -183,97 +166,53 @@ class Training:
         return torch.cat([critic_values, self._improve_generator()])
 
     def _improve_critic(self) -> Tensor:
-        players = self._critic_players
+        players, adam = self._turns.critic, self._optimizers["critic"].adam
         real, y = self.dataset.sample(self.schedule.batch_critic, self.random)
-        with self.schedule.autocast(self.device):
-            y = None if players.n_classes is None else y
-            loss, *scores = critic_step(players, real, self.random, y)
-        self._descend("critic", loss)
-        self.players.constraint.after_step(self.players.critic)
-        return torch.stack([value.detach().float() for value in (loss, *scores)])
+        y = None if players.n_classes is None else y
+        precision = self.schedule.autocast(self.device)
+        values = improve_critic(players, adam, real, self.random, y, precision=precision)
+        return torch.stack([value.float() for value in values])
 
     def _improve_generator(self) -> Tensor:
-        with self.schedule.autocast(self.device):
-            loss = generator_step(self._generator_players, self.schedule.batch_generator, self.random)
-        self._descend("generator", loss)
-        return loss.detach().float().reshape(1)
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if self.average is None:
-            return
-        decay = self.schedule.ema_decay if self.step >= self.schedule.ema_start else 0.0
-        get_ema_multi_avg_fn(decay)(*self._weights, None)
-        if self._buffers[0]:
-            torch._foreach_copy_(*self._buffers)
-
-    def _write_row(self) -> None:
-        values = self.share.mean(self._values().to(self.device).mean(0)).tolist()
-        self.log.append({"step": self.step, **dict(zip(COLUMNS, values, strict=True))})
-        self._recent.clear()
-
-    def _values(self) -> Tensor:
-        """Look at the values since the last row, all at once: the only time that the host waits."""
-        if not self._recent:
-            return torch.zeros(0, len(COLUMNS))
-        values = torch.stack(self._recent).cpu()
-        wrong = (~values.isfinite()).any(dim=1).nonzero()
-        if len(wrong):
-            row = int(wrong[0])
-            shown = zip(COLUMNS, values[row].tolist(), strict=True)
-            what = f"a loss is not finite ({', '.join(f'{name} {value:.4g}' for name, value in shown)})"
-            raise self._broken(self.step - len(values) + row + 1, what)
-        for name, module in self._modules().items():  # a finite loss can have a gradient that is not
-            numbers = [t.detach() for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
-            if not (largest := get_total_norm(numbers, math.inf)).isfinite():
-                raise self._broken(self.step, f"a weight of the {name} is {largest:.4g}")
-        return values
-
-    def _broken(self, step: int, what: str) -> NonFiniteLoss:
-        saved = checkpoint.ordered(self.folder) if self.folder else []
-        good = f"the last good checkpoint is {saved[0]}" if saved else "there is no checkpoint yet"
-        return NonFiniteLoss(
-            f"step {step} of {self.schedule.steps}: {what}; {good}. Lower the learning rate."
-        )
+        players, adam = self._turns.generator, self._optimizers["generator"].adam
+        n, precision = self.schedule.batch_generator, self.schedule.autocast(self.device)
+        return improve_generator(players, adam, n, self.random, precision=precision).float().reshape(1)
 
     def _modules(self) -> dict[str, nn.Module]:
         players = {"generator": self.players.generator, "critic": self.players.critic}
         return players if self.average is None else {**players, "average": self.average}
 
     def state(self) -> dict[str, Any]:
-        """Gather everything that the rest of the run depends on, for `load`; tensors are not copied."""
+        """Gather everything that the rest of the run depends on, for `load`; tensors are not copied.
+
+        Returns:
+            Tensors and plain values, nested in dicts and lists.
+        """
+        optimizers = self._optimizers.items()
         return {
             "step": self.step,
             "modules": {name: module.state_dict() for name, module in self._modules().items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "schedulers": {name: scheduler.state_dict() for name, scheduler in self.schedulers.items()},
+            "optimizers": {name: optimizer.adam.state_dict() for name, optimizer in optimizers},
+            "schedulers": {name: optimizer.rates.state_dict() for name, optimizer in optimizers},
             "random": self.random.get_state(),
-            "global_random": checkpoint.random_states(),
-            "log": self.log,
-            "recent": [values.tolist() for values in self._recent],
+            "global_random": random_states(),
+            **self._log.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go back to what `state` returned.
 
         Args:
-            state: a checkpoint's content; one of the last step may come from another kind of device.
+            state: A checkpoint's content; one of the last step may come from another kind of device.
         """
         for name, module in self._modules().items():
             module.load_state_dict(state["modules"][name])
-        self.log, self.step = list(state["log"]), state["step"]
+        self._log.rows, self.step = list(state["log"]), state["step"]
         if self.step >= self.schedule.steps:
             return
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        for name, scheduler in self.schedulers.items():
-            scheduler.load_state_dict(state["schedulers"][name])
+        for name, optimizer in self._optimizers.items():
+            optimizer.adam.load_state_dict(state["optimizers"][name])
+            optimizer.rates.load_state_dict(state["schedulers"][name])
         self.random.set_state(state["random"].cpu())
-        checkpoint.restore_random_states(state["global_random"])
-        self._recent = [torch.tensor(values, device=self.device) for values in state.get("recent", [])]
+        restore_random_states(state["global_random"])
+        self._log.recent = [torch.tensor(values, device=self.device) for values in state.get("recent", [])]

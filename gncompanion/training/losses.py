@@ -12,7 +12,8 @@ gradient normalization holds the scores between −1 and 1, the hinge never cuts
 Wasserstein loss + 2, with the same gradients. And the probability σ(f) that cross-entropy sees is confined to
 [0.269, 0.731].
 
-Source: Goodfellow et al. 2014; Lim and Ye 2017 and Miyato et al. 2018 (hinge); Arjovsky et al. 2017.
+Source: Goodfellow et al. (arXiv 1406.2661); the hinge, Lim and Ye (arXiv 1705.02894) and Miyato et al. (arXiv
+1802.05957); Arjovsky et al. (arXiv 1701.07875).
 """
 
 from collections.abc import Callable
@@ -28,9 +29,9 @@ __all__ = ["LOSSES", "Loss"]
 class Loss:
     """The two sides of an adversarial game.
 
-    Args:
-        critic: real scores (N,) and generated scores (M,) to a scalar, to be minimised by the critic.
-        generator: generated scores (M,) to a scalar, to be minimised by the generator.
+    Attributes:
+        critic: The critic's loss: real scores (N,) and generated scores (M,) to a scalar.
+        generator: The generator's loss: generated scores (M,) to a scalar.
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]

@@ -18,25 +18,21 @@ kernels.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
+from gncompanion.tools import checks
 from gncompanion.tools.names import require_known
 
 __all__ = ["Schedule"]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < 1
+    return checks.is_number(value) and 0 <= value < 1
 
 
 def _are_shares(value: Any) -> bool:
@@ -48,24 +44,24 @@ class Schedule:
     """How long and how fast to train; the defaults are the papers' CNN setting, but for the number of steps.
 
     Attributes:
-        steps: generator steps, ≥ 1.
-        n_dis: critic steps a generator step, ≥ 1.
-        batch_critic: real samples a critic step, and as many generated ones.
-        batch_generator: generated samples a generator step.
-        lr_critic: Adam's learning rate.
-        lr_generator: Adam's learning rate.
+        steps: Number of generator steps, from 1 on.
+        n_dis: Number of critic steps per generator step, from 1 on.
+        batch_critic: Number of real samples per critic step, and of generated ones beside them.
+        batch_generator: Number of generated samples per generator step.
+        lr_critic: Adam's learning rate for the critic.
+        lr_generator: Adam's learning rate for the generator.
         betas: Adam's momenta, each in [0, 1).
-        lr_decay: "constant", or "linear" to 0 over all steps.
-        ema_decay: of the generator's averaged weights, in [0, 1); None = no average.
-        ema_start: steps before averaging starts; until then the average is the generator itself.
-        precision: "float32", "tf32", or "bfloat16" under autocast.
-        channels_last: keep images with their channels innermost, as tensor cores want them.
-        captured: replay iterations as a CUDA graph (`graph_capture`); on a GPU only.
-        log_every: steps between two rows of the log; a checkpoint and the last step write one too.
-        checkpoint_every: steps between two checkpoints; the last step writes one too.
+        lr_decay: The course of both rates: "constant", or "linear" to 0 over all steps.
+        ema_decay: The decay of the generator's averaged weights, in [0, 1); None = no average.
+        ema_start: Number of steps before averaging starts; until then the average is the generator itself.
+        precision: The arithmetic: "float32", "tf32", or "bfloat16" under autocast.
+        channels_last: Whether to keep images with their channels innermost, as tensor cores want them.
+        captured: Whether to replay iterations as a CUDA graph (`cuda_graph`); on a GPU only.
+        log_every: Number of steps between two rows of the log; a checkpoint and the last step write one too.
+        checkpoint_every: Number of steps between two checkpoints; the last step writes one too.
 
     Raises:
-        ValueError: for a value out of range; names it, and what is valid.
+        ValueError: A value is out of range; names it, and what is valid.
     """
 
     steps: int = 1000
@@ -86,34 +82,52 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("steps", "n_dis", "batch_critic", "batch_generator", "log_every", "checkpoint_every"):
-            self._require(name, lambda n: type(n) is int and n >= 1, "a positive integer")
+            checks.whole(name, getattr(self, name))
         for name in ("lr_critic", "lr_generator"):
-            self._require(name, lambda r: _is_number(r) and 0 < r < math.inf, "positive, such as 2e-4")
-        self._require("betas", _are_shares, "two numbers in [0, 1), such as (0.0, 0.9)")
-        self._require("ema_decay", lambda d: d is None or _is_share(d), "in [0, 1), or None for no average")
-        self._require("ema_start", lambda n: type(n) is int and n >= 0, "a number of steps, 0 or more")
+            checks.positive(name, getattr(self, name), such_as=2e-4)
+        betas, decay = self.betas, self.ema_decay
+        checks.require("betas", betas, _are_shares(betas), "two numbers in [0, 1), such as (0.0, 0.9)")
+        checks.require(
+            "ema_decay", decay, decay is None or _is_share(decay), "in [0, 1), or None for no average"
+        )
+        checks.whole("ema_start", self.ema_start, low=0)
         require_known("unknown lr_decay", self.lr_decay, ("constant", "linear"))
         require_known("unknown precision", self.precision, ("float32", "tf32", "bfloat16"))
         for name in ("channels_last", "captured"):
-            self._require(name, lambda b: type(b) is bool, "True or False")
-        object.__setattr__(self, "betas", tuple(map(float, self.betas)))  # Adam refuses (0, 0.9)
-
-    def _require(self, name: str, valid: Callable[[Any], bool], what: str) -> None:
-        if not valid(value := getattr(self, name)):
-            raise ValueError(f"{name}={value!r} must be {what}")
+            checks.flag(name, getattr(self, name))
+        first, second = betas
+        object.__setattr__(self, "betas", (float(first), float(second)))  # Adam refuses (0, 0.9)
 
     def lr_factor(self, step: int) -> float:
-        """Compute what the learning rates are multiplied by in a step, counted from 0."""
+        """Compute what the learning rates are multiplied by in a step, counted from 0.
+
+        >>> [Schedule(steps=4, lr_decay="linear").lr_factor(step) for step in range(4)]
+        [1.0, 0.75, 0.5, 0.25]
+
+        Args:
+            step: The step, from 0 to steps − 1.
+
+        Returns:
+            A factor from 0 to 1.
+        """
         return 1 - step / self.steps if self.lr_decay == "linear" else 1.0
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
-        """Make the context of a forward at this precision."""
+        """Make the context of a forward at this precision.
+
+        Args:
+            device: The device of the networks.
+
+        Returns:
+            The context; it changes nothing unless the precision is "bfloat16".
+        """
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Let convolutions and matrix products use TF32 on a GPU, if that is the precision."""
-        rules = (torch.backends.cudnn.conv, torch.backends.cuda.matmul) if self.precision == "tf32" else ()
+        convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # torch makes it as it starts
+        rules = (convolutions, torch.backends.cuda.matmul) if self.precision == "tf32" else ()
         before = [rule.fp32_precision for rule in rules]
         try:
             for rule in rules:

@@ -3,26 +3,38 @@
     critic step       minimise  loss.critic(score(real), score(G(z))) + penalty    both kinds in one batch
     generator step    minimise  loss.generator(score(G(z)))                        with the critic frozen
 
-`score` is the constraint's, so that every method runs through the same two functions. Networks that know
-labels get them: a critic's generated samples those of the real ones beside them, a generator's step ones
-drawn uniformly. Several processes share a step as `distributed` says.
+`score` is the constraint's, so that every method runs through the same functions: `critic_step` and
+`generator_step` compute what is minimised, `improve_critic` and `improve_generator` go on to change the
+weights. Networks that know labels get them: a critic's generated samples those of the real ones beside them,
+a generator's step ones drawn uniformly. Several processes share a step as `distributed` says.
+
+Source: Goodfellow et al. (arXiv 1406.2661).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from gncompanion.constraints import Constraint, Score
-from gncompanion.training.distributed import Share
+from gncompanion.training.distributed import Share, bare
 from gncompanion.training.losses import Loss
 
-__all__ = ["Networks", "critic_step", "generator_step"]
+__all__ = [
+    "Networks",
+    "critic_step",
+    "descend",
+    "generator_step",
+    "improve_critic",
+    "improve_generator",
+    "update_critic",
+]
 
 
 @dataclass(frozen=True)
@@ -30,11 +42,11 @@ class Networks:
     """The players, and the rules of the game.
 
     Attributes:
-        generator: z (N, z_dim) -> x.
-        critic: x -> (N,), already prepared by the constraint.
-        constraint: says what the critic's score is, and what its loss adds.
-        loss: the adversarial loss.
-        share: which part of every batch is this process's.
+        generator: The generator, z (N, z_dim) -> x (N, ...).
+        critic: The critic, x (N, ...) -> (N,), already prepared by the constraint.
+        constraint: The constraint, which says what the critic's score is, and what its loss adds.
+        loss: The adversarial loss.
+        share: The part of every batch that is this process's.
     """
 
     generator: nn.Module
@@ -46,7 +58,14 @@ class Networks:
     @property
     def n_classes(self) -> int | None:
         """Number of labels of a conditional generator; None = unconditional."""
-        return getattr(_bare(self.generator), "n_classes", None)
+        known: int | None = self._of_generator("n_classes", None)
+        return known
+
+    @property
+    def z_dim(self) -> int:
+        """Dimension of the generator's noise."""
+        dimension: int = self._of_generator("z_dim")
+        return dimension
 
     @property
     def score(self) -> Score:
@@ -55,9 +74,13 @@ class Networks:
 
     def generate(self, n: int, random: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Draw this process's part of n samples from the generator in its present mode, with labels y."""
-        z = torch.randn(n, _bare(self.generator).z_dim, generator=random, device=random.device)
+        z = torch.randn(n, self.z_dim, generator=random, device=random.device)
         z = self.share.part(z)
-        return self.generator(z) if y is None else self.generator(z, y)
+        x: Tensor = self.generator(z) if y is None else self.generator(z, y)
+        return x
+
+    def _of_generator(self, name: str, *default: Any) -> Any:
+        return getattr(bare(self.generator), name, *default)
 
 
 def critic_step(
@@ -66,10 +89,10 @@ def critic_step(
     """Compute the critic's loss.
 
     Args:
-        players: the networks.
-        real: real samples (N, ...), of all processes.
-        random: the source of random numbers.
-        y: labels (N,), which generated samples get too; for conditional networks.
+        players: The networks.
+        real: Real samples (N, ...), of all processes.
+        random: The source of random numbers.
+        y: Labels (N,), which generated samples get too; for conditional networks.
 
     Returns:
         The loss, and the mean scores of real and of generated samples; three scalars.
@@ -89,9 +112,9 @@ def generator_step(players: Networks, n: int, random: torch.Generator) -> Tensor
     """Compute the generator's loss.
 
     Args:
-        players: the networks; the critic is left without gradients.
-        n: samples to draw, of all processes.
-        random: the source of random numbers.
+        players: The networks; the critic is left without gradients.
+        n: Number of samples to draw, of all processes.
+        random: The source of random numbers.
 
     Returns:
         The loss, a scalar.
@@ -104,8 +127,82 @@ def generator_step(players: Networks, n: int, random: torch.Generator) -> Tensor
         return players.loss.generator(players.score(players.generate(n, random, y), y))
 
 
-def _bare(module: nn.Module) -> nn.Module:
-    return module.module if isinstance(module, DistributedDataParallel) else module
+def improve_critic(
+    players: Networks,
+    optimizer: Optimizer,
+    real: Tensor,
+    random: torch.Generator,
+    y: Tensor | None = None,
+    *,
+    precision: AbstractContextManager[None] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take one critic step: loss, gradients, the optimizer's step, and the constraint's turn after it.
+
+    Args:
+        players: The networks; the critic's weights are changed.
+        optimizer: The optimizer of the critic's parameters.
+        real: Real samples (N, ...), of all processes.
+        random: The source of random numbers.
+        y: Labels (N,), which generated samples get too; for conditional networks.
+        precision: The context of the forward, such as `Schedule.autocast`; None = as torch is set.
+
+    Returns:
+        What `critic_step` returns, without a graph.
+    """
+    with precision or nullcontext():
+        loss, score_real, score_fake = critic_step(players, real, random, y)
+    update_critic(players, optimizer, loss)
+    return loss.detach(), score_real, score_fake
+
+
+def update_critic(players: Networks, optimizer: Optimizer, loss: Tensor) -> None:
+    """Do the second half of a critic step: gradients, the optimizer's step, and the constraint's turn.
+
+    Args:
+        players: The networks; the critic's weights are changed.
+        optimizer: The optimizer of the critic's parameters.
+        loss: The loss that `critic_step` returned.
+    """
+    descend(optimizer, loss)
+    players.constraint.after_step(bare(players.critic))
+
+
+def improve_generator(
+    players: Networks,
+    optimizer: Optimizer,
+    n: int,
+    random: torch.Generator,
+    *,
+    precision: AbstractContextManager[None] | None = None,
+) -> Tensor:
+    """Take one generator step: loss, gradients, the optimizer's step.
+
+    Args:
+        players: The networks; the generator's weights are changed.
+        optimizer: The optimizer of the generator's parameters.
+        n: Number of samples to draw, of all processes.
+        random: The source of random numbers.
+        precision: The context of the forward, such as `Schedule.autocast`; None = as torch is set.
+
+    Returns:
+        The loss, a scalar without a graph.
+    """
+    with precision or nullcontext():
+        loss = generator_step(players, n, random)
+    descend(optimizer, loss)
+    return loss.detach()
+
+
+def descend(optimizer: Optimizer, loss: Tensor) -> None:
+    """Let an optimizer take one step down a loss.
+
+    Args:
+        optimizer: The optimizer; its parameters' old gradients are dropped first.
+        loss: A scalar.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,14 @@ import torch
 from gncompanion import data
 from gncompanion.data import Images
 from gncompanion.experiment import Experiment
-from gncompanion.papers import tables as results
+from gncompanion.papers import tables
 from gncompanion.papers.rows import Row, read, row
-from gncompanion.papers.scoring import Protocol
+from gncompanion.papers.scoring import EvaluationProtocol
 from gncompanion.training import Schedule
 
 METHODS = {"GN": {"constraint": "gn", "loss": "bce"}, "SN": {"constraint": "sn", "loss": "hinge"}}
 FLAT = {"methods": METHODS, "seeds": [3, 5], "network_options": {"width": 2, "z_dim": 4}, "device": "cpu"}
-FILES = results.row_files()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+FILES = tables.row_files()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +46,7 @@ def one_thread() -> Iterator[None]:
         ({"seeds": [[0]]}, "seeds=[[0]] must be"),
         ({"printed": {"FID": 19.31}}, "printed={'FID': 19.31} must be a mapping of columns to text"),
         ({"printed": "19.31"}, "printed='19.31' must be"),
-        ({"steps": 0}, "steps=0 must be a positive integer"),
+        ({"steps": 0}, "steps=0 must be an integer from 1 on"),
         ({"metrics": "fid"}, "unknown metrics 'fid' (valid: inception, classifier, none)"),
         ({"n_samples": 1}, "n_samples=1 must be an integer from 2 on"),
         (
@@ -77,9 +69,9 @@ def test_what_has_no_default_must_be_given(name: str) -> None:
 def test_fields_of_schedule_and_protocol_stand_beside_the_others() -> None:
     made = row({**FLAT, "steps": 7, "betas": [0.5, 0.9], "n_samples": 20, "metrics": "classifier"})
     assert made.schedule == Schedule(steps=7, betas=(0.5, 0.9))
-    assert made.protocol == Protocol(metrics="classifier", n_samples=20)
+    assert made.protocol == EvaluationProtocol(metrics="classifier", n_samples=20)
     assert made == Row(
-        **FLAT, schedule=Schedule(steps=7, betas=(0.5, 0.9)), protocol=Protocol("classifier", 20)
+        **FLAT, schedule=Schedule(steps=7, betas=(0.5, 0.9)), protocol=EvaluationProtocol("classifier", 20)
     )
 
 
@@ -151,6 +143,8 @@ class TestRowsThatAreHere:
             if repr(parts) not in built:
                 experiments = replace(made, seeds=made.seeds[:1], device="cpu").experiments()
                 assert len(experiments) == len(made.methods)
+                for experiment in experiments.values():
+                    experiment.validate()
                 built.add(repr(parts))
 
 

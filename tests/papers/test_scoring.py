@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from gncompanion import data, metrics
 from gncompanion.cli import app
 from gncompanion.experiment import Experiment, Run
-from gncompanion.papers import scoring as evaluation
-from gncompanion.papers.scoring import Protocol, judge, keep, require, scores_file
+from gncompanion.papers import scoring
+from gncompanion.papers.scoring import EvaluationProtocol, judge, keep, require_metrics, scores_file
 from gncompanion.tools import paths
 
 NAMES = [
@@ -44,8 +44,8 @@ def feature_map() -> metrics.FeatureMap:
 @pytest.fixture(autouse=True)
 def one_classifier(feature_map: metrics.FeatureMap, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained once, which takes seconds."""
-    evaluation._classifier.cache_clear()
-    monkeypatch.setattr(evaluation, "train_classifier", lambda *_: feature_map)
+    scoring._classifier.cache_clear()
+    monkeypatch.setattr(scoring, "train_classifier", lambda *_: feature_map)
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,15 @@ def one_classifier(feature_map: metrics.FeatureMap, monkeypatch: pytest.MonkeyPa
 )
 def test_a_bad_protocol_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        Protocol(**change)
+        EvaluationProtocol(**change)
 
 
 def test_numbers_are_those_of_the_metrics_on_the_same_samples(
     run: Run, feature_map: metrics.FeatureMap
 ) -> None:
-    found = judge(run, Protocol("classifier", 250, references={"all": {}, "fewer": {"n_samples": 120}}))
+    found = judge(
+        run, EvaluationProtocol("classifier", 250, references={"all": {}, "fewer": {"n_samples": 120}})
+    )
     assert list(found) == [*NAMES, f"{NAMES[0]}, fewer"]
     images = data.load("digits").images
     real = metrics.extract(feature_map, metrics.batches(images))
@@ -96,25 +98,25 @@ def test_the_mode_and_the_average_are_those_that_the_protocol_says(
         return sample(n, **how)
 
     monkeypatch.setattr(run, "sample", noted)
-    judge(run, Protocol("classifier", 20, references={"all": {}}, average=True, training_mode=True))
+    judge(run, EvaluationProtocol("classifier", 20, references={"all": {}}, average=True, training_mode=True))
     assert asked == [{"seed": 0, "average": True, "training_mode": True}]
 
 
 def test_inceptions_columns_bear_the_protocols_names() -> None:
     scores = metrics.Scores(9.0, 7.0, 0.1, 0.01, 0.002, 10, 10, "inception 1f0c")
-    assert evaluation._named(scores, "FID train", first=True) == {
+    assert scoring._named(scores, "FID train", first=True) == {
         "FID train": 9.0, "IS": 7.0, "IS sd": 0.1, "KID × 1000": 10.0, "KID × 1000 sd": 2.0,
     }  # fmt: skip
-    assert evaluation._named(scores, "FID test", first=False) == {"FID test": 9.0}
+    assert scoring._named(scores, "FID test", first=False) == {"FID test": 9.0}
 
 
 def test_other_weights_make_no_fid() -> None:
     scores = metrics.Scores(9.0, 7.0, 0.1, 0.01, 0.002, 10, 10, "unverified-inception 1f0c")
-    assert not {"FID", "FID train", "IS"} & evaluation._named(scores, "FID train", first=True).keys()
+    assert not {"FID", "FID train", "IS"} & scoring._named(scores, "FID train", first=True).keys()
 
 
 def test_nothing_is_measured_for_none(run: Run) -> None:
-    assert judge(run, Protocol("none")) == {}
+    assert judge(run, EvaluationProtocol("none")) == {}
 
 
 def test_what_holds_no_images_or_no_labels_is_refused(
@@ -123,20 +125,20 @@ def test_what_holds_no_images_or_no_labels_is_refused(
     ring = {"dataset": "ring", "network": "mlp", "network_options": {"width": 4, "depth": 1}}
     points = Experiment(**{**TINY, **ring}).run(tmp_path / "ring")
     with pytest.raises(ValueError, match="data set 'ring' holds no images: there is nothing to judge"):
-        judge(points, Protocol("classifier"))
+        judge(points, EvaluationProtocol("classifier"))
     monkeypatch.setattr(run.dataset, "labels", None)
-    monkeypatch.setattr(evaluation.data, "load", lambda *_, **__: run.dataset)
+    monkeypatch.setattr(scoring.data, "load", lambda *_, **__: run.dataset)
     with pytest.raises(ValueError, match="digits has no labels to train a classifier with"):
-        judge(run, Protocol("classifier", 20))
+        judge(run, EvaluationProtocol("classifier", 20))
 
 
 def test_scores_are_kept_with_how(run: Run, tmp_path: Path) -> None:
-    protocol = Protocol("classifier", 20, references={"half": {"n_samples": 10}})
+    protocol = EvaluationProtocol("classifier", 20, references={"half": {"n_samples": 10}})
     assert keep(run, tmp_path, protocol, {"IS": 7.0}) == scores_file(tmp_path)
     content = json.loads(scores_file(tmp_path).read_text())
     assert content["scores"] == {"IS": 7.0}
-    assert Protocol(**content["protocol"]) == protocol
-    assert content["settings"] == run.experiment.settings()
+    assert EvaluationProtocol(**content["protocol"]) == protocol
+    assert content["settings"] == run.settings
 
 
 class TestWithoutInceptionsWeights:
@@ -149,11 +151,11 @@ class TestWithoutInceptionsWeights:
 
     def test_the_protocol_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="Or train without judging: metrics none") as refused:
-            require(Protocol())
+            require_metrics(EvaluationProtocol())
         for told in ("pt_inception-2015-12-05-6726825d.pth", "6726825d…", str(tmp_path / "torch")):
             assert told in str(refused.value)
-        require(Protocol("none"))
-        require(Protocol("classifier"))
+        require_metrics(EvaluationProtocol("none"))
+        require_metrics(EvaluationProtocol("classifier"))
 
     def test_training_does_not_begin(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GNCOMPANION_RUNS", str(tmp_path / "runs"))

@@ -17,7 +17,7 @@ from gncompanion.input_gradient import Unsupported
 from gncompanion.models import BigGANCritic, BigGANGenerator, build
 from gncompanion.notebook.parameters import declared_parameters
 from gncompanion.papers import rows
-from gncompanion.papers.scoring import Protocol, judge
+from gncompanion.papers.scoring import EvaluationProtocol, judge
 from gncompanion.tools import paths
 from gncompanion.training import LOSSES, Networks, Training, Watch, checkpoint, critic_step, generator_step
 from tests.helpers.draws import seeded
@@ -118,7 +118,9 @@ class TestLabels:
             run.score(x)
 
     def test_a_finished_run_can_be_judged(self) -> None:
-        found = judge(DIGITS.run(), Protocol(metrics="classifier", n_samples=100, references={"digits": {}}))
+        found = judge(
+            DIGITS.run(), EvaluationProtocol(metrics="classifier", n_samples=100, references={"digits": {}})
+        )
         assert found
         assert all(map(math.isfinite, found.values()))
 
@@ -190,8 +192,11 @@ class TestAttention:
         assert gammas[0] != 0  # it learned
 
     def test_linear_is_refused_by_name_before_any_work(self) -> None:
-        with pytest.raises(Unsupported, match=r"SelfAttention 'features\.1'"):
-            replace(with_options(**self.OPTIONS), constraint_options={"method": "linear"})
+        experiment = replace(with_options(**self.OPTIONS), constraint_options={"method": "linear"})
+        for refused in (experiment.validate, experiment.run):
+            with pytest.raises(Unsupported, match=r"SelfAttention 'features\.1'"):
+                refused()
+        assert not experiment.folder().exists()
 
 
 class StopAfter(Watch):
@@ -256,8 +261,10 @@ def test_an_interrupted_run_ends_as_one_left_alone(
 def test_classes_that_the_data_does_not_have_are_refused(
     dataset: str, network: str, options: dict, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        Experiment(dataset=dataset, network=network, network_options=options, device="cpu")
+    experiment = Experiment(dataset=dataset, network=network, network_options=options, device="cpu")
+    for refused in (experiment.validate, experiment.run):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            refused()
 
 
 FILES = sorted((paths.notebooks() / "full").glob("12_*.yml"))

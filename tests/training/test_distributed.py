@@ -7,7 +7,6 @@ inside     GradientNorm(DistributedDataParallel(critic))
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,15 +138,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     assert [process.exitcode for process in processes] == [0, 0]
     of_rank = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
     return dict(zip(CASES, zip(*of_rank, strict=True), strict=True))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several only wait for each other in networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def error(found: Tensor, expected: Tensor) -> float:

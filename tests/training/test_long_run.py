@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,8 @@ from gncompanion.experiment import Experiment
 from gncompanion.papers.rows import read
 from gncompanion.training import COLUMNS, checkpoint
 from gncompanion.training.long_run import LongRun
+
+pytestmark = pytest.mark.usefixtures("runs")
 
 ROW = {
     "methods": {"GN": {"constraint": "gn", "loss": "bce"}},
@@ -32,21 +33,6 @@ ROW = {
     "metrics": "none",
     "device": "cpu",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """As many as the process that is killed has: only then are the sums the same, bit for bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GNCOMPANION_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
-"""Training against a plain loop in float64, and what a step may and may not touch."""
+"""Training against a plain loop in float64, and what goes on around its steps."""
 
 import copy
-import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,50 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from gncompanion import constraints, data
-from gncompanion.constraints import Constraint
+from gncompanion import data
 from gncompanion.constraints.weight_clipping import WeightClipping
-from gncompanion.models import build
-from gncompanion.training import (
-    COLUMNS,
-    LOSSES,
-    Loss,
-    Networks,
-    NonFiniteLoss,
-    Schedule,
-    Training,
-    checkpoint,
-    generator_step,
-)
+from gncompanion.training import COLUMNS, Schedule, Training
 from tests.helpers.draws import seeded
-
-SHORT = {"steps": 6, "batch_critic": 8, "batch_generator": 12, "lr_critic": 1e-2, "lr_generator": 1e-3}
-RING = data.load("ring")
-
-
-def players(
-    constraint: str = "none", loss: str | Loss = "hinge", *, shape: tuple[int, ...] = (2,), **options: Any
-) -> Networks:
-    rule = constraints.build(constraint, shape=shape, **options)
-    sizes = {"width": 8, "depth": 2} if shape == (2,) else {"width": 2}
-    generator, critic = build(
-        "mlp" if shape == (2,) else "dcgan", shape, generator=seeded(), z_dim=3, **sizes
-    )
-    rule.prepare(critic)
-    return Networks(generator, critic, rule, loss if isinstance(loss, Loss) else LOSSES[loss])
-
-
-def weights(module: nn.Module) -> Tensor:
-    return torch.cat([tensor.detach().double().flatten() for tensor in module.state_dict().values()])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several only wait for each other in networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from tests.helpers.trainings import RING, SHORT, players, weights
 
 
 @pytest.fixture
@@ -160,42 +119,6 @@ def test_learning_rates_step_by_step(lr_decay: str, monkeypatch: pytest.MonkeyPa
     assert rates[-1] >= 1e-3 / 6 * 0.999  # the last step still learns
 
 
-@pytest.mark.parametrize(("decay", "start"), [(0.9999, 0), (0.5, 0), (0.0, 0), (0.9, 4)])
-def test_the_average_is_that_of_a_slow_loop(
-    decay: float, start: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    training = Training(
-        players(shape=(1, 8, 8)), data.load("digits"), Schedule(**SHORT, ema_decay=decay, ema_start=start)
-    )
-    slow = {name: value.double() for name, value in training.players.generator.state_dict().items()}
-    parameters = dict(training.players.generator.named_parameters())
-    iterate = Training._iterate
-
-    def followed(self: Training) -> Tensor:
-        values = iterate(self)
-        for name, new in self.players.generator.state_dict().items():
-            share = (
-                1 - decay if name in parameters and self.step >= start else 1
-            )  # of buffers there is no average
-            slow[name] = slow[name] + share * (new.double() - slow[name])
-        return values
-
-    monkeypatch.setattr(Training, "_iterate", followed)
-    training.run()
-    for name, value in training.average.state_dict().items():
-        # six roundings of float32 at 6e-8 each
-        torch.testing.assert_close(value.double(), slow[name], rtol=6e-7, atol=1e-9)
-    assert not torch.equal(weights(training.average), weights(training.players.generator)) or decay == 0
-    assert not any(parameter.requires_grad for parameter in training.average.parameters())
-
-
-def test_no_average() -> None:
-    training = Training(players(), RING, Schedule(**SHORT, ema_decay=None))
-    training.run()
-    assert training.average is None
-    assert training.state()["modules"].keys() == {"generator", "critic"}
-
-
 def test_batches_that_the_networks_see() -> None:
     seen = []
     training = Training(players(), RING, Schedule(**{**SHORT, "steps": 2, "n_dis": 3}))
@@ -203,32 +126,6 @@ def test_batches_that_the_networks_see() -> None:
         module.register_forward_pre_hook(lambda _, args, name=name: seen.append(f"{name}{len(args[0])}"))
     training.run()
     assert seen == [*["G8", "D16"] * 3, "G12", "D12"] * 2
-
-
-@pytest.mark.parametrize("constraint", ["none", "gn", "sn", "inner-product"])
-@pytest.mark.parametrize("options", [{}, {"method": "autograd"}], ids=str)
-def test_the_critic_is_frozen_in_the_generators_step(constraint: str, options: dict[str, str]) -> None:
-    if options and constraint in ("none", "sn"):
-        return
-    net = players(constraint, **options)
-    first = next(net.critic.parameters()).requires_grad_(False)  # as a user would who tunes the rest
-    generator_step(net, 5, seeded()).backward()
-    assert all(parameter.grad is None for parameter in net.critic.parameters())
-    assert all(parameter.grad.any() for parameter in list(net.generator.parameters())[:-1])
-    assert [p.requires_grad for p in net.critic.parameters()] == [
-        p is not first for p in net.critic.parameters()
-    ]
-
-
-def test_the_critic_is_free_again_when_the_step_raises() -> None:
-    def fail(fake: Tensor) -> Tensor:
-        assert not any(parameter.requires_grad for parameter in net.critic.parameters())
-        raise KeyError
-
-    net = players(loss=Loss(critic=LOSSES["hinge"].critic, generator=fail))
-    with pytest.raises(KeyError):
-        generator_step(net, 5, seeded())
-    assert all(parameter.requires_grad for parameter in net.critic.parameters())
 
 
 @pytest.mark.parametrize("constraint", ["none", "gn", "gp", "sn"])
@@ -274,157 +171,6 @@ def test_modes_while_training() -> None:
     assert net.generator.training
     assert net.critic.training
     assert not torch.equal(weights(net.generator), before)
-
-
-class Breaking:
-    """The hinge loss, whose nth value is NaN."""
-
-    def __init__(self, side: str, nth: int, *, value: float = float("nan")) -> None:
-        self.calls, self.nth, self.value = 0, nth, value
-        parts = {name: getattr(LOSSES["hinge"], name) for name in ("critic", "generator")}
-        self.loss = Loss(**{**parts, side: lambda *scores: self.broken(parts[side](*scores))})
-
-    def broken(self, loss: Tensor) -> Tensor:
-        self.calls += 1
-        return loss * self.value if self.calls == self.nth else loss
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize(
-    ("side", "n_dis", "nth", "step", "saved"),
-    [
-        ("critic", 1, 1, 1, None),
-        ("critic", 1, 5, 5, None),
-        ("critic", 1, 7, 7, 6),
-        ("critic", 3, 22, 8, 6),  # the first of the eighth step's three
-        ("critic", 3, 24, 8, 6),  # the last of them
-        ("generator", 2, 6, 6, None),  # the step of the checkpoint itself
-        ("generator", 1, 12, 12, 6),
-        ("generator", 1, 14, 14, 12),  # the last step of all
-    ],
-)
-def test_a_loss_that_is_not_finite_stops_the_run(
-    side: str, n_dis: int, nth: int, step: int, saved: int | None, value: float, tmp_path: Path
-) -> None:
-    schedule = Schedule(**{**SHORT, "steps": 14, "n_dis": n_dis, "log_every": 4, "checkpoint_every": 6})
-    net = players(loss=Breaking(side, nth, value=value).loss)
-    training = Training(net, RING, schedule, folder=tmp_path)
-    with pytest.raises(NonFiniteLoss) as caught:
-        training.run()
-    message = str(caught.value)
-    assert message.startswith(f"step {step} of 14: a loss is not finite (critic_loss ")
-    assert message.endswith("Lower the learning rate.")
-    values = dict(part.split(" ") for part in message.split("(")[1].split(")")[0].split(", "))
-    assert list(values) == list(COLUMNS)
-    assert not math.isfinite(float(values[f"{side}_loss"]))
-    last = checkpoint.newest(tmp_path)
-    if saved is None:
-        assert "; there is no checkpoint yet. " in message
-        assert last is None
-    else:
-        assert f"; the last good checkpoint is {tmp_path / f'step-{saved:06d}-'}" in message
-        assert last["step"] == saved
-        assert all(
-            weight.isfinite().all() for module in last["modules"].values() for weight in module.values()
-        )
-        training.load(last)  # and from there it goes on, the bad values forgotten
-        training.run()
-        assert training.step == 14
-
-
-def test_no_folder_no_checkpoint() -> None:
-    with pytest.raises(NonFiniteLoss, match=r"^step 2 of 6: .*; there is no checkpoint yet\. "):
-        Training(players(loss=Breaking("critic", 2).loss), RING, Schedule(**SHORT)).run()
-
-
-def test_a_finite_loss_with_a_gradient_that_is_not(tmp_path: Path) -> None:
-    def edge(fake: Tensor) -> Tensor:
-        calls.append(1)
-        loss = -fake.mean()
-        return loss + (0 * loss).sqrt() if len(calls) == 6 else loss  # √0 = 0, with slope ∞
-
-    calls: list[int] = []
-    net = players(loss=Loss(critic=LOSSES["hinge"].critic, generator=edge))
-    training = Training(net, RING, Schedule(**SHORT, checkpoint_every=5), folder=tmp_path)
-    message = r"^step 6 of 6: a weight of the generator is nan; the last good .* is .*step-000005-"
-    with pytest.raises(NonFiniteLoss, match=message):
-        training.run()
-    assert checkpoint.newest(tmp_path)["step"] == 5
-
-
-@pytest.mark.parametrize("steps_a_checkpoint", [1, 4])
-def test_a_learning_rate_too_high_is_found_out(steps_a_checkpoint: int, tmp_path: Path) -> None:
-    settings = {**SHORT, "steps": 40, "lr_critic": 1e20, "checkpoint_every": steps_a_checkpoint}
-    net = players("none", "wasserstein")
-    with pytest.raises(NonFiniteLoss, match=r"^step \d+ of 40: "):
-        Training(net, RING, Schedule(**settings), folder=tmp_path).run()
-    good = checkpoint.newest(tmp_path)
-    assert good is None or all(torch.isfinite(w).all() for m in good["modules"].values() for w in m.values())
-
-
-def test_rows_of_the_log(tmp_path: Path) -> None:
-    schedule = Schedule(**{**SHORT, "steps": 11, "log_every": 4, "checkpoint_every": 6})
-    training = Training(players(), RING, schedule, folder=tmp_path)
-    training.run()
-    assert [row["step"] for row in training.log] == [4, 6, 8, 11]
-
-
-MUCH = {"n_dis": 2, "lr_decay": "linear", "ema_start": 5}
-CASES = [(constraint, MUCH) for constraint in ("none", "clipping", "gp", "sn", "sn-operator", "gn", "gn+cr")]
-
-
-@pytest.mark.parametrize(
-    ("constraint", "settings"), [*CASES, ("gn", {}), ("gn", {"ema_decay": None})], ids=str
-)
-def test_a_checkpoint_holds_everything(constraint: str, settings: dict[str, Any], tmp_path: Path) -> None:
-    schedule = Schedule(
-        **{**SHORT, "steps": 7, "checkpoint_every": 4, "log_every": 3, "ema_decay": 0.9, **settings}
-    )
-    digits = data.load("digits")
-
-    def start(seed: int) -> Training:
-        return Training(players(constraint, shape=(1, 8, 8)), digits, schedule, seed, tmp_path)
-
-    whole = start(1)
-    whole.run()
-    last, middle = checkpoint.ordered(tmp_path)
-    last.unlink()
-    state = checkpoint.newest(tmp_path)
-    assert state["step"] == 4
-    part = start(2)  # so that what is not restored is another's
-    for parameter in [*part.players.critic.parameters(), *part.players.generator.parameters()]:
-        parameter.data.mul_(1.5)
-    part.load(state)
-    part.run()
-    if whole.average:
-        assert torch.equal(weights(part.average), weights(whole.average))
-    expected, found = whole.state(), part.state()
-    del expected["global_random"], found["global_random"]
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)  # bit for bit, all the way down
-    assert checkpoint.newest(tmp_path)["step"] == 7
-    assert middle.exists()
-
-
-def test_global_states_are_loaded(tmp_path: Path) -> None:
-    """As a critic with dropout would need it, which draws from torch's global generator."""
-
-    class Forgetful(Constraint):
-        def score(self, critic: nn.Module, x: Tensor, y: Tensor | None = None) -> Tensor:
-            return nn.functional.dropout(critic(x), 0.5)
-
-    def start() -> Training:
-        net = players()
-        rule = Networks(net.generator, net.critic, Forgetful(), net.loss)
-        return Training(rule, RING, Schedule(**SHORT, checkpoint_every=4), folder=tmp_path)
-
-    with checkpoint.kept_random_states():
-        whole = start()
-        whole.run()
-        checkpoint.ordered(tmp_path)[0].unlink()
-        part = start()
-        part.load(checkpoint.newest(tmp_path))
-        part.run()
-    assert torch.equal(weights(part.players.critic), weights(whole.players.critic))
 
 
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:

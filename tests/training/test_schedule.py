@@ -13,12 +13,12 @@ from gncompanion.training import loop as training
 COUNTS = ("steps", "n_dis", "batch_critic", "batch_generator", "log_every", "checkpoint_every")
 BAD = [
     *(
-        (name, value, "must be a positive integer")
+        (name, value, "must be an integer from 1 on")
         for name in COUNTS
         for value in (0, -1, 1.0, True, "5", None)
     ),
     *(
-        (name, value, "must be positive, such as 2e-4")
+        (name, value, "must be a positive, finite number, such as 0.0002")
         for name in ("lr_critic", "lr_generator")
         for value in (0, -2e-4, inf, nan, "2e-4", True, None)
     ),
@@ -30,7 +30,7 @@ BAD = [
         ("ema_decay", value, "must be in [0, 1), or None for no average")
         for value in (1, 1.5, -0.1, nan, "0.9", False)
     ),
-    *(("ema_start", value, "must be a number of steps, 0 or more") for value in (-1, 1.0, False, None)),
+    *(("ema_start", value, "must be an integer from 0 on") for value in (-1, 1.0, False, None)),
     *(
         (name, value, "must be True or False")
         for name in ("channels_last", "captured")

@@ -1,0 +1,107 @@
+"""Plain values: what an experiment's settings may hold, and how two sets of them are compared."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from gncompanion.tools import checks
+from gncompanion.tools.names import require_known
+from gncompanion.training import Schedule
+
+__all__ = ["differences", "own_options", "own_schedule", "plain"]
+
+RESERVED = ("name", "shape", "generator")  # arguments that the experiment itself gives to data and networks
+
+
+def own_schedule(value: Any) -> Schedule:
+    """Make a schedule of what a user gave.
+
+    Args:
+        value: A `Schedule`, or a mapping of its fields.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: The value is neither, or a field is unknown or out of range.
+    """
+    if isinstance(value, Schedule):
+        return value
+    settings = _copied("schedule", value)
+    for name in settings:
+        require_known("unknown setting of the schedule", name, Schedule.__dataclass_fields__)
+    return Schedule(**settings)
+
+
+def own_options(name: str, value: Any) -> dict[str, Any]:
+    """Copy the options that a user gave.
+
+    Args:
+        name: What they are called, for messages.
+        value: A mapping of names to plain values.
+
+    Returns:
+        A copy, tuples as lists and paths as text.
+
+    Raises:
+        ValueError: The value is no mapping, holds something that is not plain, or sets what is the
+            experiment's.
+    """
+    options = _copied(name, value)
+    if reserved := sorted(set(RESERVED) & options.keys()):
+        raise ValueError(f"{name} cannot set {', '.join(reserved)}: the experiment does")
+    return options
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring settings to the form in which they are compared: tuples are lists, and 1.0 is 1.
+
+    >>> plain({"betas": (0.0, 0.9)})
+    {'betas': [0, 0.9]}
+
+    Args:
+        settings: Plain values by name.
+
+    Returns:
+        A copy in that form.
+    """
+    form: dict[str, Any] = json.loads(json.dumps(settings), parse_float=_number)
+    return form
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """List the settings that differ.
+
+    Args:
+        old: The settings there.
+        new: The settings here.
+        prefix: What the names begin with, for settings inside settings.
+
+    Returns:
+        One "name is … there, … here" for each, in the names' order.
+    """
+    found: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        there, here = (repr(side[name]) if name in side else "not set" for side in (old, new))
+        if isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping):
+            found += differences(old[name], new[name], f"{prefix}{name}.")
+        elif there != here:
+            found.append(f"{prefix}{name} is {there} there, {here} here")
+    return found
+
+
+def _copied(name: str, value: Any) -> dict[str, Any]:
+    checks.require(name, value, isinstance(value, Mapping), "a mapping of names to values")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False, default=os.fspath))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}={value!r} must hold nothing but numbers, text and lists: {error}") from None
+    return copy
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
