@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from gncompanion.cost import LiveMemory, parts, seconds, spread
+from gncompanion.cost import LiveMemory, Spread, parts, seconds
 
 BASE = "unconstrained"
 COMPARED = (BASE, "GN, primitive", "GN, double backpropagation")
@@ -34,7 +34,9 @@ def peak_bytes(do: Callable[[], None], device: str) -> int:
 
 def report(part: str, work: dict[str, Callable[[], None]], rounds: int, device: str) -> None:
     """Print a line per method."""
-    times = {method: spread(found) for method, found in seconds(work, rounds=rounds, device=device).items()}
+    times = {
+        method: Spread.of(found) for method, found in seconds(work, rounds=rounds, device=device).items()
+    }
     memory = {method: peak_bytes(do, device) for method, do in work.items()}
     print(f"{TITLES[part]:28}{'ms':>8}{'min–max':>16}{'relative':>10}{'peak MB':>9}{'relative':>10}")
     for method, time in times.items():

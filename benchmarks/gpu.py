@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from gncompanion import constraints, models
-from gncompanion.cost import now, spread
+from gncompanion.cost import Spread, now
 from gncompanion.data import Images
 from gncompanion.training import LOSSES, Networks, Schedule, Training, Watch, critic_step, generator_step
 
@@ -139,7 +139,7 @@ def measure(setting: dict[str, Any], way: dict[str, Any], options: argparse.Name
         torch.cuda.reset_peak_memory_stats()
     with trial:
         seconds = chunks(setting, way, options)
-    found = spread(seconds)
+    found = Spread.of(seconds)
     speed = options.chunk / found.median
     return {
         "iterations_per_second": speed,
@@ -234,14 +234,18 @@ def parsed() -> argparse.Namespace:
     return options
 
 
+def device_name(device: str) -> str:
+    """The GPU's name, or the processor's kind and the number of threads."""
+    if device == "cpu":
+        return f"{platform.machine()}, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name()
+
+
 def main() -> None:
     """Measure everything; print a line a measurement."""
     options = parsed()
     options.out.mkdir(parents=True, exist_ok=True)
-    on_gpu = options.device != "cpu"
-    name = (
-        torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
+    name = device_name(options.device)
     result: dict[str, Any] = {"device": name, "torch": torch.__version__, "batch": options.batch, "speed": {}}
 
     def note(title: str, work: Callable[[], Any], into: dict[str, Any]) -> None:

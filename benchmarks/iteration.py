@@ -12,7 +12,7 @@ import argparse
 import torch
 
 from gncompanion.constraints import build
-from gncompanion.cost import VARIANTS, count, iteration, seconds, spread
+from gncompanion.cost import VARIANTS, Spread, count, iteration, seconds
 from gncompanion.data import Images
 from gncompanion.models import build as build_networks
 from gncompanion.training import LOSSES, Networks, Schedule, Training
@@ -51,7 +51,7 @@ def main() -> None:
     trainings = {method: training(method, options) for method in {BASE: 0, **dict.fromkeys(options.methods)}}
     work = {method: run._iterate for method, run in trainings.items()}
     times = {
-        method: spread(found)
+        method: Spread.of(found)
         for method, found in seconds(work, rounds=options.rounds, device=options.device).items()
     }
     counts = {method: count(method, options.network, batch=options.batch) for method in trainings}

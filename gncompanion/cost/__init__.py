@@ -6,7 +6,7 @@ computation holds at once, and `timing` the seconds of anything.
 
 from gncompanion.cost.counting import Cost, count, iteration
 from gncompanion.cost.live_memory import LiveMemory
-from gncompanion.cost.timing import CLOCKS, Spread, now, seconds, spread
+from gncompanion.cost.timing import CLOCKS, Spread, now, seconds
 from gncompanion.cost.work import PARTS, VARIANTS, Variant, parts
 
 __all__ = [
@@ -22,5 +22,4 @@ __all__ = [
     "now",
     "parts",
     "seconds",
-    "spread",
 ]

@@ -20,7 +20,7 @@ import torch
 from gncompanion.tools.checks import require, whole
 from gncompanion.tools.names import pick
 
-__all__ = ["CLOCKS", "Spread", "now", "seconds", "spread"]
+__all__ = ["CLOCKS", "Spread", "now", "seconds"]
 
 Name = TypeVar("Name")
 
@@ -94,18 +94,18 @@ class Spread(NamedTuple):
     low: float
     high: float
 
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Sum up several measurements.
 
-def spread(values: Sequence[float]) -> Spread:
-    """Sum up several measurements of one thing.
+        Args:
+            values: Measurements, one or more, such as those that `seconds` found of one function.
 
-    Args:
-        values: Measurements, one or more, such as those that `seconds` found of one function.
+        Returns:
+            Their median and their ends.
 
-    Returns:
-        Their median and their ends.
-
-    Example:
-        >>> spread([3.0, 1.0, 2.0])
-        Spread(median=2.0, low=1.0, high=3.0)
-    """
-    return Spread(statistics.median(values), min(values), max(values))
+        Example:
+            >>> Spread.of([3.0, 1.0, 2.0])
+            Spread(median=2.0, low=1.0, high=3.0)
+        """
+        return cls(statistics.median(values), min(values), max(values))

@@ -106,11 +106,8 @@ def parts(
         ValueError: A variant, network or option is unknown.
     """
     rule, rule_in_generator = pick("variant", variant, VARIANTS).rules()
-    weights, random = torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed)
-    generator, critic = models.build(network, shape, generator=weights, **options)
-    rule.prepare(critic)
-    if device != "cpu":  # fake networks cannot be moved, not even to where they are
-        generator.to(device), critic.to(device)
+    generator, critic = _networks(network, shape, rule, torch.device(device), seed, options)
+    random = torch.Generator(device).manual_seed(seed)
     adam_critic, adam_generator = (
         Adam(n.parameters(), 2e-4, (0.0, 0.9), fused=True) for n in (critic, generator)
     )
@@ -132,6 +129,22 @@ def parts(
         "critic_turn": lambda: improve_critic(generator),
         "generator_turn": lambda: _descend(adam_generator, generator_loss(generator)),
     }
+
+
+def _networks(
+    name: str,
+    shape: tuple[int, ...],
+    rule: Constraint,
+    device: torch.device,
+    seed: int,
+    options: dict[str, Any],
+) -> tuple[nn.Module, nn.Module]:
+    weights = torch.Generator().manual_seed(seed)
+    generator, critic = models.build(name, shape, generator=weights, **options)
+    rule.prepare(critic)
+    if device.type != "cpu":  # fake networks cannot be moved, not even to where they are
+        generator.to(device), critic.to(device)
+    return generator, critic
 
 
 def _descend(optimizer: Adam, loss: Tensor) -> None:

@@ -28,7 +28,7 @@ from gncompanion.tools.checks import require
 
 __all__ = ["Bracket", "bracket_lipschitz"]
 
-BATCH = 2**13  # cells at a time
+CELLS_AT_A_TIME = 2**13  # cells at a time
 TRIVIAL = (nn.Flatten, nn.Identity)
 
 
@@ -118,7 +118,7 @@ def _slopes_and_bounds(found: list[LayerStep], centre: Tensor, radius: Tensor) -
     """‖∇f(c)‖ and sup ‖[J](C)‖ of cells (N, d), each (N,)."""
     batches = [
         (_bounds(found, c, torch.zeros_like(r)), _bounds(found, c, r))  # a cell of one point is its centre
-        for c, r in zip(centre.split(BATCH), radius.split(BATCH), strict=True)
+        for c, r in zip(centre.split(CELLS_AT_A_TIME), radius.split(CELLS_AT_A_TIME), strict=True)
     ]
     slopes, bounds = zip(*batches, strict=True)
     return torch.cat(slopes), torch.cat(bounds)

@@ -123,13 +123,13 @@ def _parts(
     parts: list[tuple[_Piece, list[bool]]] = [(piece, [])]
     for row, constant in zip([] if linear else rows, constants, strict=False):
         parts = [
-            (half, [*signs, sign]) for part, signs in parts for half, sign in _halves(part, row, constant)
+            (half, [*signs, sign]) for part, signs in parts for half, sign in _split(part, row, constant)
         ]
     for part, signs in parts:
         yield part, np.array(signs) if signs else np.ones(len(rows), dtype=bool)
 
 
-def _halves(piece: _Piece, row: np.ndarray, constant: float) -> list[tuple[_Piece, bool]]:
+def _split(piece: _Piece, row: np.ndarray, constant: float) -> list[tuple[_Piece, bool]]:
     """The piece, or its two halves, with the sign of row·x + constant there."""
     length = np.linalg.norm(row)
     if length == 0:  # the unit does not depend on x here

@@ -39,7 +39,7 @@ from gncompanion.tools.checks import whole
 
 __all__ = ["LineScan", "PieceGradients", "piece_gradients", "scan_line"]
 
-BATCH = 2**22  # numbers in one layer's output at a batch of knots: 32 MB
+NUMBERS_AT_A_TIME = 2**22  # numbers in one layer's output at a batch of knots: 32 MB
 ROUNDINGS = 2**10  # ε that add up in a pre-activation, generously
 
 
@@ -160,7 +160,7 @@ def piece_gradients(
     middle = (scan.t[1:] + scan.t[:-1]) / 2
     middle = middle if pieces is None else middle[pieces]
     widest = max(z.numel() for z in _forward(found, scan.start[None]))
-    batches = [_gradients(found, scan, t) for t in middle.split(max(1, BATCH // widest))]
+    batches = [_gradients(found, scan, t) for t in middle.split(max(1, NUMBERS_AT_A_TIME // widest))]
     return PieceGradients(*(torch.cat(part) for part in zip(*batches, strict=True)))
 
 
@@ -204,7 +204,7 @@ def _walk(
     with torch.no_grad():
         z = step.linear.affine(h)
     piece, share, t, layer = _with_zeros(t, layer, z, k, resolution if _kinks(step) else math.inf)
-    batch = max(2, BATCH // z[0].numel())
+    batch = max(2, NUMBERS_AT_A_TIME // z[0].numel())
     for start in range(0, len(t) - 1, batch - 1):  # neighbouring batches share a knot
         part = slice(start, start + batch)
         z_part = torch.lerp(z[piece[part]], z[piece[part] + 1], broadcast(share[part], z))

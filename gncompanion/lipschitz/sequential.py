@@ -26,7 +26,7 @@ __all__ = ["LIPSCHITZ", "LayerStep", "LinearMap", "SequentialCritic", "layers", 
 SequentialCritic = nn.Module | Sequence[nn.Module]
 
 
-def _at_least_one(slope: str) -> Callable[[nn.Module], float]:
+def _reaches_one(slope: str) -> Callable[[nn.Module], float]:
     """The constant of an activation whose slopes reach 1, and below zero the number that it calls `slope`."""
     return lambda phi: max(1.0, abs(float(getattr(phi, slope))))
 
@@ -36,8 +36,8 @@ LIPSCHITZ: dict[type[nn.Module], Callable[[nn.Module], float]] = {
     nn.Identity: lambda _: 1.0,
     nn.Flatten: lambda _: 1.0,
     nn.ReLU: lambda _: 1.0,
-    nn.LeakyReLU: _at_least_one("negative_slope"),
-    nn.ELU: _at_least_one("alpha"),
+    nn.LeakyReLU: _reaches_one("negative_slope"),
+    nn.ELU: _reaches_one("alpha"),
     nn.Softplus: lambda _: 1.0,
     nn.Tanh: lambda _: 1.0,
     nn.Sigmoid: lambda _: 0.25,
@@ -138,7 +138,7 @@ def layers(critic: SequentialCritic) -> list[nn.Module]:
         [Linear(in_features=2, out_features=3, bias=True), ReLU()]
     """
     modules = [critic] if isinstance(critic, nn.Module) else critic
-    found = [leaf for module in modules for leaf in _leaves(module)]
+    found = [leaf for module in modules for leaf in _layers_within(module)]
     first = next((leaf for leaf in found if not isinstance(leaf, nn.Flatten | nn.Identity)), None)
     if not isinstance(first, nn.Linear | nn.Conv2d):
         raise ValueError(f"a critic starts with a linear layer, not with {type(first).__name__}")
@@ -209,12 +209,12 @@ def _require_composition(critic: nn.Module, found: list[LayerStep], x: Tensor) -
         raise ValueError(f"{type(critic).__name__} is not the composition of its layers in their order")
 
 
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+def _layers_within(module: nn.Module) -> Iterator[nn.Module]:
     if isinstance(module, nn.Linear | nn.Conv2d) or type(module) in LIPSCHITZ:
         yield module
     elif isinstance(module, nn.Sequential) or any(module.children()):
         for child in module.children():
-            yield from _leaves(child)
+            yield from _layers_within(child)
     else:
         known = ", ".join(kind.__name__ for kind in LIPSCHITZ)
         raise ValueError(f"{type(module).__name__} is neither Linear, Conv2d nor one of {known}")

@@ -18,7 +18,7 @@ from gncompanion.input_gradient.per_sample import broadcast
 
 __all__ = ["foot_point", "frozen_gates"]
 
-LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Identity, nn.Sequential)
+WITHOUT_GATES = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Identity, nn.Sequential)
 
 
 def foot_point(x: Tensor, f: Tensor, g: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def frozen_gates(critic: nn.Module, x: Tensor) -> Iterator[None]:
     """
     leaves = [module for module in critic.modules() if not list(module.children())]
     for module in leaves:
-        if not isinstance(module, (*LINEAR, nn.ReLU, nn.LeakyReLU)):
+        if not isinstance(module, (*WITHOUT_GATES, nn.ReLU, nn.LeakyReLU)):
             raise ValueError(f"{type(module).__name__} has no gates that could be frozen: take nn.LeakyReLU")
     gates: dict[nn.Module, Tensor] = {}
 

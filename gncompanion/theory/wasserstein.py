@@ -28,8 +28,6 @@ from torch import Tensor
 
 __all__ = ["dual_potentials", "dual_program", "exact_w1", "transport_plan", "w1_on_line"]
 
-Floats = NDArray[np.float64]
-
 
 def exact_w1(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -> float:
     """Compute the Wasserstein-1 distance of two sets of samples, by the Euclidean distance of flattened ones.
@@ -95,7 +93,7 @@ def dual_potentials(x: Tensor, y: Tensor, *, max_iterations: int = 10_000_000) -
     a, b = _points(x, y)
     _, dual, _ = _solve(a, b, max_iterations)
 
-    def f(z: Floats) -> Tensor:
+    def f(z: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy((_distances(z, b) - dual).min(axis=1))
 
     return f(a), f(b)
@@ -159,7 +157,7 @@ def w1_on_line(x: Tensor, y: Tensor) -> float:
     return float(wasserstein_distance(a[:, 0], b[:, 0]))
 
 
-def _points(x: Tensor, y: Tensor) -> tuple[Floats, Floats]:
+def _points(x: Tensor, y: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both sets of samples, checked, as arrays of flattened ones."""
     for name, samples in (("x", x), ("y", y)):
         if samples.ndim == 0 or samples.numel() == 0:
@@ -174,15 +172,17 @@ def _points(x: Tensor, y: Tensor) -> tuple[Floats, Floats]:
     return a, b
 
 
-def _distances(x: Floats, y: Floats) -> Floats:
+def _distances(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     # Not by ‖x‖² − 2⟨x, y⟩ + ‖y‖² (torch.cdist, ot.dist): that loses half the digits of a small distance.
     from scipy.spatial.distance import cdist
 
-    found: Floats = cdist(x, y)
+    found: NDArray[np.float64] = cdist(x, y)
     return found
 
 
-def _solve(x: Floats, y: Floats, max_iterations: int) -> tuple[float, Floats, Floats]:
+def _solve(
+    x: NDArray[np.float64], y: NDArray[np.float64], max_iterations: int
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """The optimal cost, the dual variables of y and the plan."""
     import ot
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gncompanion.cost import now, seconds, spread
+from gncompanion.cost import Spread, now, seconds
 
 
 def busy() -> None:
@@ -44,7 +44,7 @@ def test_the_clock_goes_forward() -> None:
 
 
 def test_a_spread_by_hand() -> None:
-    assert spread([4.0, 1.0, 3.0, 2.0]) == (2.5, 1.0, 4.0)
+    assert Spread.of([4.0, 1.0, 3.0, 2.0]) == (2.5, 1.0, 4.0)
 
 
 @pytest.mark.parametrize(

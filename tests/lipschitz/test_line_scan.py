@@ -135,7 +135,7 @@ class TestRandomNetworks:
         critic, ends = make(4), segment(4, *shape)
         whole = scan_line(critic, *ends)
         norms = piece_gradients(critic, whole).norm
-        monkeypatch.setattr(line_scan, "BATCH", 500)
+        monkeypatch.setattr(line_scan, "NUMBERS_AT_A_TIME", 500)
         batched = scan_line(critic, *ends)
         assert torch.allclose(whole.t, batched.t, rtol=0, atol=ROUNDING)
         assert torch.allclose(whole.f, batched.f, rtol=0, atol=ROUNDING)
@@ -145,7 +145,7 @@ class TestRandomNetworks:
     def test_a_part(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         make, shape = CRITICS[kind]
         critic, ends = make(5), segment(5, *shape)
-        monkeypatch.setattr(line_scan, "BATCH", 500)
+        monkeypatch.setattr(line_scan, "NUMBERS_AT_A_TIME", 500)
         whole, part = scan_line(critic, *ends), scan_line(critic, *ends, max_crossings=7)
         assert torch.equal(part.t, whole.t[:9]) and torch.equal(part.f, whole.f[:9])
         assert part.length == pytest.approx(whole.length * whole.t[8].item(), rel=ROUNDING)
