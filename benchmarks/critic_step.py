@@ -2,94 +2,63 @@
 
     python benchmarks/critic_step.py --network resnet --batch 64 --rounds 9
 
-Critic's step: value, loss, weight gradients. Generator's pass: value and input gradient of a frozen critic.
-Each round runs every method once, in turn, so that a busy machine is busy for all of them; medians over the
-rounds, relative to the unconstrained critic. Memory is the most that tensors held at once beyond what was
-there before.
+The two parts of `gncompanion.cost` at given samples: the critic's step, with its optimizer's, and the way
+through the frozen critic in the generator's. Each round runs every method once, in turn, so that a busy
+machine is busy for all of them; medians over the rounds, relative to the unconstrained critic. Memory is the
+most that tensors held at once beyond what was there before.
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
 
-from gncompanion.constraints import Constraint, build
-from gncompanion.cost import LiveMemory
-from gncompanion.models import build as build_networks
+from gncompanion.cost import LiveMemory, Spread, parts, seconds
 
-METHODS: dict[str, Constraint] = {
-    "unconstrained": build("none"),
-    "GN, primitive": build("gn", method="linear"),
-    "GN, autograd": build("gn", method="autograd"),
-}
-Step = Callable[[nn.Module, Constraint, Tensor], None]
+BASE = "unconstrained"
+COMPARED = (BASE, "GN, primitive", "GN, double backpropagation")
+TITLES = {"critic": "critic's step", "generator": "generator's pass"}
 
 
-def critic_step(critic: nn.Module, constraint: Constraint, x: Tensor) -> None:
-    """The critic's forward and backward."""
-    critic.zero_grad(set_to_none=True)
-    constraint.score(critic, x).mean().backward()
-
-
-def generator_pass(critic: nn.Module, constraint: Constraint, x: Tensor) -> None:
-    """The way through the frozen critic in the generator's step."""
-    critic.requires_grad_(False)
-    constraint.score(critic, x.clone().requires_grad_()).mean().backward()
-    critic.requires_grad_(True)
-
-
-def seconds(step: Step, critic: nn.Module, x: Tensor, rounds: int) -> dict[str, list[float]]:
-    """The times of each method, a list of `rounds`, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in METHODS}
-    for _ in range(rounds + 1):
-        for name, constraint in METHODS.items():
-            start = time.perf_counter()
-            step(critic, constraint, x)
-            if x.is_cuda:
-                torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - start)
-    return {name: found[1:] for name, found in times.items()}
-
-
-def peak_bytes(step: Step, critic: nn.Module, constraint: Constraint, x: Tensor) -> int:
-    """The most bytes that one step's tensors held at once."""
-    if x.is_cuda:
+def peak_bytes(do: Callable[[], None], device: str) -> int:
+    """The most bytes that the work's tensors held at once."""
+    if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        step(critic, constraint, x)
+        do()
         return torch.cuda.max_memory_allocated() - before
     with LiveMemory() as memory:
-        step(critic, constraint, x)
+        do()
     return memory.peak
 
 
+def report(part: str, work: dict[str, Callable[[], None]], rounds: int, device: str) -> None:
+    """Print a line per method."""
+    times = {
+        method: Spread.of(found) for method, found in seconds(work, rounds=rounds, device=device).items()
+    }
+    memory = {method: peak_bytes(do, device) for method, do in work.items()}
+    print(f"{TITLES[part]:28}{'ms':>8}{'min–max':>16}{'relative':>10}{'peak MB':>9}{'relative':>10}")
+    for method, time in times.items():
+        between = f"{1e3 * time.low:.0f}–{1e3 * time.high:.0f}"
+        line = f"{method:28}{1e3 * time.median:8.1f}{between:>16}{time.median / times[BASE].median:10.2f}"
+        print(f"{line}{memory[method] / 1e6:9.0f}{memory[method] / memory[BASE]:10.2f}")
+
+
 def main() -> None:
-    """Print a table a step."""
+    """Print a table per part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=["dcgan", "resnet"], default="dcgan")
-    parser.add_argument("--batch", type=int, default=64, help="samples a step")
+    parser.add_argument("--batch", type=int, default=64, help="real samples per step")
     parser.add_argument("--rounds", type=int, default=9, help="runs of each method")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    random = torch.Generator().manual_seed(0)
-    _, critic = build_networks(options.network, (3, 32, 32), generator=random)
-    critic.to(options.device)
-    x = torch.randn(options.batch, 3, 32, 32, generator=random).to(options.device)
-    print(f"{options.network}-32, batch {options.batch}, {options.device}, {torch.get_num_threads()} threads")
-    for step in (critic_step, generator_pass):
-        times = seconds(step, critic, x, options.rounds)
-        memory = {name: peak_bytes(step, critic, constraint, x) for name, constraint in METHODS.items()}
-        base = statistics.median(times["unconstrained"])
-        print(f"{step.__name__:16}{'ms':>8}{'min–max':>16}{'relative':>10}{'peak MB':>9}{'relative':>10}")
-        for name, found in times.items():
-            median = statistics.median(found)
-            spread = f"{1e3 * min(found):.0f}–{1e3 * max(found):.0f}"
-            share = memory[name] / memory["unconstrained"]
-            line = f"{name:16}{1e3 * median:8.1f}{spread:>16}{median / base:10.2f}"
-            print(f"{line}{memory[name] / 1e6:9.0f}{share:10.2f}")
+    made = {m: parts(m, options.network, batch=options.batch, device=options.device) for m in COMPARED}
+    batches, threads = f"{options.batch}/{2 * options.batch}", torch.get_num_threads()
+    print(f"{options.network}-32, batch {batches}, {options.device}, {threads} threads")
+    for part in TITLES:
+        work = {method: of_method[part] for method, of_method in made.items()}
+        report(part, work, options.rounds, options.device)
 
 
 if __name__ == "__main__":

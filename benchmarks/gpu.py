@@ -20,8 +20,6 @@ errors; and gpu.png.
 import argparse
 import json
 import platform
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -32,6 +30,7 @@ import torch
 from torch import Tensor
 
 from gncompanion import constraints, models
+from gncompanion.cost import Spread, now
 from gncompanion.data import Images
 from gncompanion.training import LOSSES, Networks, Schedule, Training, Watch, critic_step, generator_step
 
@@ -78,12 +77,6 @@ def players(setting: dict[str, Any], method: str, device: str, width: int | None
     return Networks(generator.to(device), critic.to(device), rule, LOSSES[setting["loss"]])
 
 
-def wait(device: str) -> None:
-    """Until the device has done everything."""
-    if device != "cpu":
-        torch.cuda.synchronize()
-
-
 def plain_loop(net: Networks, images: Images, schedule: Schedule, device: str, chunk: int) -> Iterator[float]:
     """Train as the official code does, with torch's defaults; yield the seconds of `chunk` iterations."""
     random, host = torch.Generator(device).manual_seed(0), torch.Generator().manual_seed(0)
@@ -97,19 +90,15 @@ def plain_loop(net: Networks, images: Images, schedule: Schedule, device: str, c
         adam[module].step()
 
     while True:
-        wait(device)
-        start = time.perf_counter()
+        start = now(device)
         for _ in range(chunk):
             for _ in range(schedule.n_dis):
-                real = images.sample(schedule.batch_critic, host)[0].to(
-                    device
-                )  # a batch at a time, from the host
+                real = images.sample(schedule.batch_critic, host)[0].to(device)  # a batch, from the host
                 descend(net.critic, critic_step(net, real, random)[0])
             descend(net.generator, generator_step(net, schedule.batch_generator, random))
             for name, value in net.generator.state_dict().items():
                 average[name].copy_(0.9999 * average[name] + 0.0001 * value)
-        wait(device)
-        yield time.perf_counter() - start
+        yield now(device) - start
 
 
 class Clock(Watch):
@@ -119,7 +108,7 @@ class Clock(Watch):
         self.times: list[float] = []
 
     def row(self, row: dict[str, float]) -> None:
-        self.times.append(time.perf_counter())
+        self.times.append(now())
 
 
 def chunks(setting: dict[str, Any], way: dict[str, Any], options: argparse.Namespace) -> list[float]:
@@ -143,17 +132,18 @@ def measure(setting: dict[str, Any], way: dict[str, Any], options: argparse.Name
     """Speed and memory of one setting, trained in one way."""
     on_gpu = options.device != "cpu"
     trial: AbstractContextManager[None] = (
-        torch.backends.cudnn.flags(benchmark=True) if way.get("trial") else nullcontext()
+        torch.backends.cudnn.flags(enabled=True, benchmark=True) if way.get("trial") else nullcontext()
     )
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     with trial:
         seconds = chunks(setting, way, options)
-    speed = options.chunk / statistics.median(seconds)
+    found = Spread.of(seconds)
+    speed = options.chunk / found.median
     return {
         "iterations_per_second": speed,
-        "range": [options.chunk / max(seconds), options.chunk / min(seconds)],
+        "range": [options.chunk / found.high, options.chunk / found.low],
         "peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
         "hours_of_200k_steps": STEPS / speed / 3600,
     }
@@ -175,7 +165,7 @@ def bit_equal(setting: dict[str, Any], options: argparse.Namespace) -> dict[str,
             "precision": precision,
         }
         run = Training(net, options.images, Schedule(**settings, captured=captured))
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
             run.run(progress=False)
         modules = (net.critic, net.generator, run.average)
         return torch.cat([t.flatten().double() for module in modules for t in module.state_dict().values()])
@@ -227,7 +217,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json and gpu.png")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--batch", type=int, default=64, help="real samples a critic step")
+    parser.add_argument("--batch", type=int, default=64, help="real samples per critic step")
     parser.add_argument("--chunk", type=int, default=20, help="iterations timed together")
     parser.add_argument("--chunks", type=int, default=5, help="how often, after one to warm up")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING")
@@ -244,14 +234,18 @@ def parsed() -> argparse.Namespace:
     return options
 
 
+def device_name(device: str) -> str:
+    """The GPU's name, or the processor's kind and the number of threads."""
+    if device == "cpu":
+        return f"{platform.machine()}, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name()
+
+
 def main() -> None:
     """Measure everything; print a line a measurement."""
     options = parsed()
     options.out.mkdir(parents=True, exist_ok=True)
-    on_gpu = options.device != "cpu"
-    name = (
-        torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
+    name = device_name(options.device)
     result: dict[str, Any] = {"device": name, "torch": torch.__version__, "batch": options.batch, "speed": {}}
 
     def note(title: str, work: Callable[[], Any], into: dict[str, Any]) -> None:

@@ -1,6 +1,25 @@
-"""What a constraint costs: operations counted, seconds measured, bytes held at once."""
+"""What a constraint costs: operations and bytes counted, seconds measured.
 
-from gncompanion.cost.counting import METHODS, PARTS, Cost, Method, count, iteration, parts, seconds
+`work` has the parts of an iteration, `counting` their FLOPs and bytes, `live_memory` the bytes that any
+computation holds at once, and `timing` the seconds of anything.
+"""
+
+from gncompanion.cost.counting import Cost, count, iteration
 from gncompanion.cost.live_memory import LiveMemory
+from gncompanion.cost.timing import CLOCKS, Spread, now, seconds
+from gncompanion.cost.work import PARTS, VARIANTS, Variant, parts
 
-__all__ = ["METHODS", "PARTS", "Cost", "LiveMemory", "Method", "count", "iteration", "parts", "seconds"]
+__all__ = [
+    "CLOCKS",
+    "PARTS",
+    "VARIANTS",
+    "Cost",
+    "LiveMemory",
+    "Spread",
+    "Variant",
+    "count",
+    "iteration",
+    "now",
+    "parts",
+    "seconds",
+]

@@ -35,12 +35,19 @@ class LiveMemory(TorchDispatchMode):
     Storages that exist before, such as weights and inputs, are not counted, nor are views of them.
 
     Attributes:
-        live: bytes held now.
-        peak: the most bytes held at once.
+        live: Bytes held now.
+        peak: Most bytes held at once.
+
+    Example:
+        >>> import torch
+        >>> with LiveMemory() as memory:
+        ...     a = torch.ones(100) + 1  # 400 bytes and 400; the ones are let go
+        >>> memory.live, memory.peak
+        (400, 800)
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has not annotated its own
         self.live = self.peak = 0
         self._known = WeakIdKeyDictionary()  # storages that were there before, or are counted already
 

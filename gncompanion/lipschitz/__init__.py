@@ -3,20 +3,15 @@
     lower_ ≤ L ≤ upper_,     exact_ = L
 
 `bounds` goes layer by layer (Theorem 5), `operators` measures one layer, `exact` enumerates the linear pieces
-of small perceptrons, `line_scan` finds all borders between pieces on a segment, `slopes` measures any scoring
-function.
+of small perceptrons, `brackets` encloses the constants of small smooth ones, `line_scan` finds all borders
+between pieces on a segment, `normalized_scan` the jumps of a normalized critic there, and `slopes` measures
+any scoring function.
 """
 
 from gncompanion.lipschitz.bounds import JacobianNorms, lower_jacobian_norms, upper_products
 from gncompanion.lipschitz.exact import exact_lipschitz
-from gncompanion.lipschitz.line_scan import (
-    LineScan,
-    NormalizedScan,
-    normalized_ends,
-    piece_gradients,
-    scan_line,
-    scan_normalized,
-)
+from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
+from gncompanion.lipschitz.normalized_scan import NormalizedScan, normalized_ends, scan_normalized
 from gncompanion.lipschitz.operators import (
     Estimate,
     exact_operator_norm,

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.linalg import vector_norm
 
+from gncompanion.input_gradient.per_sample import broadcast, norms
 from gncompanion.lipschitz.operators import largest_singular_value, upper_operator_norm
-from gncompanion.lipschitz.sequential import Critic, Step, probe, steps
+from gncompanion.lipschitz.sequential import LayerStep, SequentialCritic, probe, steps
+from gncompanion.tools.checks import require, whole
 
 __all__ = ["JacobianNorms", "lower_jacobian_norms", "upper_products"]
 
@@ -31,28 +32,36 @@ MAX_NUMBERS = 2**23  # in the tangents of one batch: 64 MB in float64
 class JacobianNorms(NamedTuple):
     """Lower bounds of L_{f_k}, k = 1 … K.
 
-    Args:
-        lower: (K,), the maximum over the samples.
-        per_sample: (K, N), the norm at each.
+    Attributes:
+        lower: Largest norm over the samples, (K,).
+        per_sample: Norm at each sample, (K, N).
     """
 
     lower: Tensor
     per_sample: Tensor
 
 
-def upper_products(critic: Critic, input_shape: tuple[int, ...]) -> Tensor:
-    """Upper bounds of L_{f_k}, k = 1 … K: cumulative products of operator norms and activations' constants.
+def upper_products(critic: SequentialCritic, input_shape: tuple[int, ...]) -> Tensor:
+    """Bound L_{f_k}, k = 1 … K, from above: cumulative products of operator norms and activations' constants.
 
     Args:
         critic: A sequential critic (see `layers`).
-        input_shape: Of one sample.
+        input_shape: Shape of one sample.
 
     Returns:
-        (K,), float64. Convolutions whose dense matrix is too large count with an upper bound of their norm,
-        so that for 1-Lipschitz convolutions the products may grow a little.
+        The bounds, (K,), float64. Convolutions whose dense matrix is too large count with an upper bound of
+        their norm, so that for 1-Lipschitz convolutions the products may grow a little.
 
     Raises:
         ValueError: The critic is not sequential, or the shape does not fit.
+
+    Source: Wu et al., 2109.02235, Theorem 5.
+
+    Example:
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> layer.weight.data = torch.tensor([[3.0, 4.0]])
+        >>> round(upper_products([layer], (2,)).item(), 6)
+        5.0
     """
     factors, h = [], probe(input_shape)
     for step in steps(critic, input_shape):
@@ -62,34 +71,37 @@ def upper_products(critic: Critic, input_shape: tuple[int, ...]) -> Tensor:
 
 
 def lower_jacobian_norms(
-    critic: Critic,
+    critic: SequentialCritic,
     x: Tensor,
     *,
     n_iterations: int | None = None,
     generator: Generator | None = None,
 ) -> JacobianNorms:
-    """Lower bounds of L_{f_k}, k = 1 … K: spectral norms of the Jacobians of f_k at samples.
+    """Bound L_{f_k}, k = 1 … K, from below: spectral norms of the Jacobians of f_k at samples.
 
     Args:
         critic: A sequential critic (see `layers`).
-        x: (N, ...) samples. Their type is that of the computation: in float64 Theorem 5's inequality holds at
-            each sample to 1e-12, in float32 to 1e-5, and convolutions are ten times faster on a CPU.
-        n_iterations: Power iterations a layer and sample; None = singular values of the whole Jacobian, exact
-            to rounding, for samples of up to 1024 numbers.
-        generator: Of the power iterations' random start; None = one seeded with 0.
+        x: Samples, (N, ...). Their type is that of the computation: in float64 Theorem 5's inequality holds
+            at each sample to 1e-12, in float32 to 1e-5, and convolutions are ten times faster on a CPU.
+        n_iterations: Power iterations per layer and sample, from 1 on; None = singular values of the whole
+            Jacobian, exact to rounding, for samples of up to 1024 numbers.
+        generator: Source of the power iterations' random start; None = one seeded with 0.
 
     Returns:
         The norms at each sample and their maxima.
 
     Raises:
-        ValueError: The critic is not sequential, x is not finite, n_iterations is below 1, or it is None and
-            the samples too large.
+        ValueError: The critic is not sequential, x is not finite, n_iterations is no positive integer, or it
+            is None and the samples are too large.
+
+    Source: Wu et al., 2109.02235, Theorem 5.
     """
     size = math.prod(x.shape[1:])
-    if n_iterations is not None and n_iterations < 1:
-        raise ValueError(f"n_iterations must be at least 1, or None, not {n_iterations}")
-    if n_iterations is None and size > MAX_EXACT_INPUT:
-        raise ValueError(f"samples have {size} numbers, over {MAX_EXACT_INPUT}: give n_iterations, say 20")
+    if n_iterations is None:
+        small = size <= MAX_EXACT_INPUT
+        require("n_iterations", None, small, f"a number, such as 20, for samples of {size} numbers")
+    else:
+        whole("n_iterations", n_iterations)
     if not x.isfinite().all():
         raise ValueError("x has values that are not finite")
     found = steps(critic, tuple(x.shape[1:]), dtype=x.dtype)
@@ -97,19 +109,19 @@ def lower_jacobian_norms(
     generator = generator or Generator().manual_seed(0)
     widest = max(slope.numel() for slope in _slopes(found, x[:1]))
     tangents = size if n_iterations is None else 1
-    norms = []
+    measured = []
     for batch in x.split(max(1, MAX_NUMBERS // (tangents * widest))):
         slopes = _slopes(found, batch)
         if n_iterations is None:
-            norms.append(_exact(found, slopes, batch))
+            measured.append(_exact(found, slopes, batch))
         else:
-            norms.append(_power(found, slopes, batch, n_iterations, generator))
-    per_sample = torch.cat(norms, dim=1)
+            measured.append(_power(found, slopes, batch, n_iterations, generator))
+    per_sample = torch.cat(measured, dim=1)
     return JacobianNorms(per_sample.amax(dim=1), per_sample)
 
 
 @torch.no_grad()
-def _slopes(found: list[Step], x: Tensor) -> list[Tensor]:
+def _slopes(found: list[LayerStep], x: Tensor) -> list[Tensor]:
     """φ_k′ at x of each step, (N, *out_k)."""
     slopes, h = [], x
     for step in found:
@@ -119,30 +131,30 @@ def _slopes(found: list[Step], x: Tensor) -> list[Tensor]:
     return slopes
 
 
-def _tangent(step: Step, slope: Tensor, t: Tensor) -> Tensor:
-    """φ_k′ W_k t, for r tangents a sample, t (N · r, *in) in blocks of r."""
+def _tangent(step: LayerStep, slope: Tensor, t: Tensor) -> Tensor:
+    """φ_k′ W_k t, for r tangents per sample, t (N · r, *in) in blocks of r."""
     t = step.linear(t)
     return (t.reshape(len(slope), -1, *slope.shape[1:]) * slope[:, None]).flatten(0, 1)
 
 
 @torch.no_grad()
-def _exact(found: list[Step], slopes: list[Tensor], x: Tensor) -> Tensor:
+def _exact(found: list[LayerStep], slopes: list[Tensor], x: Tensor) -> Tensor:
     """(K, N): every unit vector of the input, pushed forward, gives J_k column by column."""
     n, size = len(x), math.prod(x.shape[1:])
     t = torch.eye(size, dtype=x.dtype, device=x.device).repeat(n, 1).reshape(n * size, *x.shape[1:])
-    norms = []
+    largest = []
     for step, slope in zip(found, slopes, strict=True):
         t = _tangent(step, slope, t)
-        norms.append(largest_singular_value(t.reshape(n, size, -1)))
-    return torch.stack(norms)
+        largest.append(largest_singular_value(t.reshape(n, size, -1)))
+    return torch.stack(largest)
 
 
 def _power(
-    found: list[Step], slopes: list[Tensor], x: Tensor, n_iterations: int, generator: Generator
+    found: list[LayerStep], slopes: list[Tensor], x: Tensor, n_iterations: int, generator: Generator
 ) -> Tensor:
     """(K, N): power iterations on each J_k, from the deepest to the first."""
     v = _unit(torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device).to(x.device))
-    norms = []
+    largest = []
     for k in range(len(found), 0, -1):
 
         def jacobian(t: Tensor, k: int = k) -> Tensor:
@@ -150,23 +162,15 @@ def _power(
                 t = _tangent(step, slope, t)
             return t
 
-        _, transpose = torch.func.vjp(jacobian, v)
+        transpose = torch.func.vjp(jacobian, v)[1]
         for _ in range(n_iterations):
             (back,) = transpose(_unit(jacobian(v)))
             dead = back.flatten(1).abs().amax(dim=1) == 0  # J_k = 0 there: keep v for the layers before
-            v = torch.where(dead.reshape(-1, *[1] * (x.ndim - 1)), v, _unit(back))
-        norms.append(_norm(jacobian(v)))
-    return torch.stack(norms[::-1])
-
-
-def _norm(t: Tensor) -> Tensor:
-    """‖t‖ of each sample, (N,), also where its square would underflow."""
-    flat = t.flatten(1)
-    scale = flat.abs().amax(dim=1).clamp(min=torch.finfo(t.dtype).tiny)
-    return scale * vector_norm(flat / scale[:, None], dim=1)
+            v = torch.where(broadcast(dead, x), v, _unit(back))
+        largest.append(norms(jacobian(v)))
+    return torch.stack(largest[::-1])
 
 
 def _unit(t: Tensor) -> Tensor:
     """t with each sample scaled to norm 1, zeros left as they are."""
-    norm = _norm(t).clamp(min=torch.finfo(t.dtype).tiny)
-    return t / norm.reshape(-1, *[1] * (t.ndim - 1))
+    return t / broadcast(norms(t).clamp(min=torch.finfo(t.dtype).tiny), t)

@@ -23,22 +23,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gncompanion.lipschitz.sequential import Critic, Step, steps
+from gncompanion.lipschitz.sequential import LayerStep, SequentialCritic, steps
+from gncompanion.tools.checks import require
 
 __all__ = ["Bracket", "bracket_lipschitz"]
 
-BATCH = 2**13  # cells at a time
+CELLS_AT_A_TIME = 2**13  # cells at a time
 TRIVIAL = (nn.Flatten, nn.Identity)
 
 
 class Bracket(NamedTuple):
-    """lower ≤ L ≤ upper.
+    """A Lipschitz constant between two bounds, lower ≤ L ≤ upper.
 
-    Args:
-        lower: ‖∇f‖ at `point`.
-        upper: The bound over all cells.
-        point: (d,), float64, the steepest of the cells' centres.
-        trace: (R, 3), float64, after each round of bisections: cells looked at so far, lower and upper.
+    Attributes:
+        lower: Gradient norm ‖∇f‖ at `point`.
+        upper: Largest upper bound over all cells.
+        point: Steepest of the cells' centres, (d,), float64.
+        trace: Cells looked at so far, lower and upper bound after each of R rounds of bisections, (R, 3),
+            float64.
     """
 
     lower: float
@@ -48,7 +50,7 @@ class Bracket(NamedTuple):
 
 
 def bracket_lipschitz(
-    critic: Critic,
+    critic: SequentialCritic,
     input_dim: int,
     *,
     box: tuple[float, float],
@@ -61,8 +63,8 @@ def bracket_lipschitz(
         critic: A sequential critic (see `layers`) of Linear layers and at most one activation after each.
         input_dim: Dimension d of a sample; the number of cells grows exponentially with it.
         box: Domain [low, high]ᵈ.
-        tol: Stop when upper ≤ (1 + tol) · lower; ≥ 0.
-        max_cells: Or when this many cells have been looked at, however wide the bracket is then.
+        tol: Relative width ≥ 0 at which to stop: upper ≤ (1 + tol) · lower.
+        max_cells: Number of cells after which to stop, however wide the bracket is then.
 
     Returns:
         The bracket.
@@ -71,8 +73,7 @@ def bracket_lipschitz(
         ValueError: low ≥ high, a layer or activation is another, or the critic has several outputs.
     """
     low, high = box
-    if not low < high:
-        raise ValueError(f"box must be (low, high) with low < high, not {box}")
+    require("box", box, low < high, "(low, high) with low < high")
     found = steps(critic, (input_dim,))
     _require_supported(found)
     centre = torch.full((1, input_dim), (low + high) / 2, dtype=torch.float64)
@@ -91,7 +92,7 @@ def bracket_lipschitz(
         centre, radius = _halves(centre[wide], radius[wide])
 
 
-def _require_supported(found: list[Step]) -> None:
+def _require_supported(found: list[LayerStep]) -> None:
     for step in found:
         kinked = [type(phi).__name__ for phi in step.activations if not isinstance(phi, TRIVIAL)]
         if step.linear.weight.ndim != 2 or len(kinked) > 1:
@@ -113,18 +114,18 @@ def _halves(centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([centre - shift, centre + shift]), radius.repeat(2, 1)
 
 
-def _slopes_and_bounds(found: list[Step], centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+def _slopes_and_bounds(found: list[LayerStep], centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     """‖∇f(c)‖ and sup ‖[J](C)‖ of cells (N, d), each (N,)."""
     batches = [
         (_bounds(found, c, torch.zeros_like(r)), _bounds(found, c, r))  # a cell of one point is its centre
-        for c, r in zip(centre.split(BATCH), radius.split(BATCH), strict=True)
+        for c, r in zip(centre.split(CELLS_AT_A_TIME), radius.split(CELLS_AT_A_TIME), strict=True)
     ]
     slopes, bounds = zip(*batches, strict=True)
     return torch.cat(slopes), torch.cat(bounds)
 
 
 @torch.no_grad()
-def _bounds(found: list[Step], centre: Tensor, radius: Tensor) -> Tensor:
+def _bounds(found: list[LayerStep], centre: Tensor, radius: Tensor) -> Tensor:
     """Upper bounds of ‖∇f‖ on cells (N, d): the enclosure [J] is middle ± spread, each (N, units, d)."""
     middle = torch.eye(centre.shape[1], dtype=torch.float64).expand(len(centre), -1, -1)
     spread, h = torch.zeros_like(middle), centre
@@ -135,10 +136,11 @@ def _bounds(found: list[Step], centre: Tensor, radius: Tensor) -> Tensor:
         slope, error = _slope_range(step, z - reach, z + reach)
         spread = slope.abs() * spread + error * (middle.abs() + spread)
         middle, h = slope * middle, step.activate(z).reshape(z.shape)  # a Flatten may merge the batch
-    return torch.linalg.vector_norm((middle.abs() + spread).flatten(1), dim=1)
+    bounds: Tensor = torch.linalg.vector_norm((middle.abs() + spread).flatten(1), dim=1)
+    return bounds
 
 
-def _slope_range(step: Step, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def _slope_range(step: LayerStep, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """φ′ on [low, high] as middle and radius, each (N, units, 1)."""
     nearest_to_zero = low.clamp(min=0) + high.clamp(max=0)
     slopes = [step.slopes(z).reshape(z.shape) for z in (low, high, nearest_to_zero)]

@@ -12,8 +12,8 @@ have an interior is a linear program, the largest ball inscribed:
 Of the two halves one holds the centre of the piece and needs no program. Pieces thinner than 2·10⁻⁸ are taken
 for empty: solvers decide no finer.
 
-Cost: a linear program (one or two milliseconds) a piece and unit. N units in d dimensions make at most Σ_{i ≤
-d} C(N, i) pieces, 529 for 32 units in the plane and 41,449 in four dimensions.
+Cost: a linear program (one or two milliseconds) per piece and unit. N units in d dimensions make at most
+Σ_{i ≤ d} C(N, i) pieces, 529 for 32 units in the plane and 41,449 in four dimensions.
 
 Source: the count of pieces is Zaslavsky's (1975) for one hidden layer; Serra, Tjandraatmadja and Ramalingam,
 ICML 2018, bound deeper networks and enumerate by mixed-integer programs.
@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gncompanion.lipschitz.sequential import Critic, Step, steps
+from gncompanion.lipschitz.sequential import LayerStep, SequentialCritic, steps
+from gncompanion.tools.checks import require
 
 __all__ = ["exact_lipschitz"]
 
@@ -43,27 +44,34 @@ class _Piece:
 
 
 def exact_lipschitz(
-    critic: Critic, input_dim: int, *, box: tuple[float, float] | None = None, max_units: int = 32
+    critic: SequentialCritic, input_dim: int, *, box: tuple[float, float] | None = None, max_units: int = 32
 ) -> Tensor:
-    """Lipschitz constants of f_1 … f_K of a small perceptron, exactly.
+    """Compute the Lipschitz constants of f_1 … f_K of a small perceptron, exactly.
 
     Args:
         critic: A sequential critic (see `layers`) of Linear layers, ReLU and LeakyReLU.
         input_dim: Dimension d of a sample.
         box: Domain [low, high]ᵈ; None = all of ℝᵈ.
-        max_units: Refuse networks with more units that have a kink. Each may double the time.
+        max_units: Largest number of units with a kink; a network with more is refused, since each may double
+            the time.
 
     Returns:
-        (K,), float64, in the Euclidean norms.
+        The constants, (K,), float64, in the Euclidean norms.
 
     Raises:
         ValueError: There is another layer, more units, or low ≥ high.
         RuntimeError: A linear program was not solved.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> layer.weight.data = torch.tensor([[-3.0]])
+        >>> exact_lipschitz([layer, nn.ReLU()], 1).tolist()
+        [3.0]
     """
     found = steps(critic, (input_dim,))
     layers = [(*_arrays(step), _negative_slope(step)) for step in found]
-    if (units := sum(len(w) for w, _, slope in layers if slope != 1)) > max_units:
-        raise ValueError(f"{units} units with a kink, over max_units = {max_units}")
+    units = sum(len(w) for w, _, slope in layers if slope != 1)
+    require("max_units", max_units, units <= max_units, f"at least {units}, the number of units with a kink")
     best = np.zeros(len(layers))
 
     def descend(k: int, piece: _Piece, jacobian: np.ndarray, constant: np.ndarray) -> None:
@@ -81,21 +89,21 @@ def exact_lipschitz(
     return torch.from_numpy(best)
 
 
-def _arrays(step: Step) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(step: LayerStep) -> tuple[np.ndarray, np.ndarray]:
     if step.linear.weight.ndim != 2:
         raise ValueError("Conv2d: only perceptrons can be enumerated")
     w = step.linear.weight.cpu().numpy()
     return w, np.zeros(len(w)) if step.linear.bias is None else step.linear.bias.cpu().numpy()
 
 
-def _negative_slope(step: Step) -> float:
+def _negative_slope(step: LayerStep) -> float:
     """φ′ below zero; 1 where φ is the identity."""
     kinked = [phi for phi in step.activations if not isinstance(phi, nn.Flatten | nn.Identity)]
     if not kinked:
         return 1.0
     if len(kinked) > 1 or not isinstance(kinked[0], nn.ReLU | nn.LeakyReLU):
         names = " after ".join(type(phi).__name__ for phi in reversed(kinked))
-        raise ValueError(f"{names} is not supported: only one ReLU or LeakyReLU a layer")
+        raise ValueError(f"{names} is not supported: only one ReLU or LeakyReLU per layer")
     return 0.0 if isinstance(kinked[0], nn.ReLU) else kinked[0].negative_slope
 
 
@@ -103,8 +111,7 @@ def _domain(dim: int, box: tuple[float, float] | None) -> _Piece:
     if box is None:
         return _Piece(np.empty((0, dim)), np.empty(0), np.zeros(dim))
     low, high = box
-    if not low < high:
-        raise ValueError(f"box must be (low, high) with low < high, not {box}")
+    require("box", box, low < high, "(low, high) with low < high")
     normals = np.concatenate([np.eye(dim), -np.eye(dim)])
     return _Piece(normals, np.repeat([high, -low], dim), np.full(dim, (low + high) / 2))
 
@@ -113,16 +120,16 @@ def _parts(
     piece: _Piece, rows: np.ndarray, constants: np.ndarray, *, linear: bool
 ) -> Iterator[tuple[_Piece, np.ndarray]]:
     """The parts of a piece on which rows·x + constants keep their signs, each with its signs."""
-    parts = [(piece, [])]
+    parts: list[tuple[_Piece, list[bool]]] = [(piece, [])]
     for row, constant in zip([] if linear else rows, constants, strict=False):
         parts = [
-            (half, [*signs, sign]) for part, signs in parts for half, sign in _halves(part, row, constant)
+            (half, [*signs, sign]) for part, signs in parts for half, sign in _split(part, row, constant)
         ]
     for part, signs in parts:
         yield part, np.array(signs) if signs else np.ones(len(rows), dtype=bool)
 
 
-def _halves(piece: _Piece, row: np.ndarray, constant: float) -> list[tuple[_Piece, bool]]:
+def _split(piece: _Piece, row: np.ndarray, constant: float) -> list[tuple[_Piece, bool]]:
     """The piece, or its two halves, with the sign of row·x + constant there."""
     length = np.linalg.norm(row)
     if length == 0:  # the unit does not depend on x here
@@ -131,7 +138,7 @@ def _halves(piece: _Piece, row: np.ndarray, constant: float) -> list[tuple[_Piec
     halves = [
         (half, positive)
         for positive, side in ((True, -1), (False, 1))
-        if (half := _cut(piece, side * normal, side * offset)) is not None
+        if (half := _cut(piece, side * normal, float(side * offset))) is not None
     ]
     if len(halves) == 2:
         return halves

@@ -8,8 +8,7 @@ far go through the next affine map; between neighbours every z is linear in t, s
     t = t_i + s (t_{i+1} − t_i),        s = z_i / (z_i − z_{i+1}),
 
 and the layer's output there lies at the same share s between its neighbours'. These zeros are the knots that
-the layer adds. On a piece the gradient g is constant and is taken at the middle: a gradient-normalized critic
-D̂ = f / (‖g‖ + |f|) has two values at a knot, one a side, and its jump is their difference.
+the layer adds. On a piece the gradient is constant, and is taken at the middle.
 
 Cost: every knot passes each layer after its own once, in float64; linear in the number of knots. The knots
 travel depth first, in batches of neighbours, so that memory does not grow with their number. The papers'
@@ -23,6 +22,8 @@ Resolution: z is known to rounding, which is that of x: places on the segment cl
 cannot be told apart, and the middle of a shorter piece would have the gates that rounding gives it. Zeros
 closer than τ to each other, or to a knot of an earlier layer, are one knot; those closer than τ to an end of
 the segment are none. D is then off by τ times a difference of slopes at most.
+
+Source: the scan is ours.
 """
 
 import math
@@ -32,31 +33,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gncompanion.lipschitz.sequential import Critic, Step, steps
+from gncompanion.input_gradient.per_sample import broadcast, input_gradient
+from gncompanion.lipschitz.sequential import LayerStep, SequentialCritic, steps
+from gncompanion.tools.checks import whole
 
-__all__ = [
-    "LineScan",
-    "NormalizedScan",
-    "PieceGradients",
-    "normalized_ends",
-    "piece_gradients",
-    "scan_line",
-    "scan_normalized",
-]
+__all__ = ["LineScan", "PieceGradients", "piece_gradients", "scan_line"]
 
-BATCH = 2**22  # numbers in one layer's output at a batch of knots: 32 MB
+NUMBERS_AT_A_TIME = 2**22  # numbers in one layer's output at a batch of knots: 32 MB
 ROUNDINGS = 2**10  # ε that add up in a pre-activation, generously
 
 
 class LineScan(NamedTuple):
     """A critic along a segment: K pieces between K + 1 knots, the ends of the segment included.
 
-    Args:
-        start: (*shape), float64, the point x₀.
-        direction: (*shape), float64, x₁ − x₀.
-        t: (K + 1,), float64, rising, from 0 to 1 (or to where `max_crossings` were found).
-        f: (K + 1,), float64, the critic's value at each knot.
-        layer: (K + 1,), int64, the first step with a unit that changes sign there, from 1; 0 at 0 and 1.
+    Attributes:
+        start: Point x₀, (*shape), float64.
+        direction: Difference x₁ − x₀, (*shape), float64.
+        t: Knots, (K + 1,), float64, rising from 0 to 1 (or to where `max_crossings` were found).
+        f: Critic's value at each knot, (K + 1,), float64.
+        layer: First step with a unit that changes sign at each knot, counted from 1, (K + 1,), int64; 0 at
+            the ends.
     """
 
     start: Tensor
@@ -67,33 +63,33 @@ class LineScan(NamedTuple):
 
     @property
     def crossings(self) -> Tensor:
-        """(K − 1,), the knots inside the segment."""
+        """Knots inside the segment, (K − 1,)."""
         return self.t[1:-1]
 
     @property
     def length(self) -> float:
         """Euclidean length of the scanned part, in the units of x."""
-        return (self.direction.norm() * self.t[-1]).item()
+        return float(self.direction.norm() * self.t[-1])
 
     def slopes(self) -> Tensor:
-        """(K,), df/dt on each piece by differences of f, whose rounding short pieces magnify.
+        """Compute df/dt on each piece, (K,), by differences of f, whose rounding short pieces magnify.
 
         `piece_gradients` has them to full precision.
         """
         return self.f.diff() / self.t.diff()
 
     def at(self, t: Tensor) -> Tensor:
-        """The points x(t), (m, *shape), for t (m,)."""
-        return self.start + t.reshape(-1, *[1] * self.start.ndim) * self.direction
+        """Compute the points x(t), (m, *shape), for t (m,)."""
+        return self.start + broadcast(t, self.start[None]) * self.direction
 
 
 class PieceGradients(NamedTuple):
     """The critic's gradient on pieces of a scan.
 
-    Args:
-        norm: (k,), float64, ‖∇D‖.
-        slope: (k,), float64, ⟨∇D, x₁ − x₀⟩ = df/dt.
-        f: (k,), float64, the value in the middle of each piece.
+    Attributes:
+        norm: Gradient norm ‖∇D‖ of each piece, (k,), float64.
+        slope: Slope ⟨∇D, x₁ − x₀⟩ = df/dt along the segment, (k,), float64.
+        f: Critic's value in the middle of each piece, (k,), float64.
     """
 
     norm: Tensor
@@ -101,45 +97,30 @@ class PieceGradients(NamedTuple):
     f: Tensor
 
 
-class NormalizedScan(NamedTuple):
-    """The gradient-normalized critic D̂ = f / (n + |f|) along a segment, torn at the knots.
-
-    Args:
-        scan: The critic's pieces.
-        norm: (K,), float64, n = ‖∇f‖ on each.
-        ends: (K, 2), float64, D̂ at the left and the right end of each, seen from inside it.
-    """
-
-    scan: LineScan
-    norm: Tensor
-    ends: Tensor
-
-    @property
-    def jumps(self) -> Tensor:
-        """(K − 1,), from left to right, at the knots inside the segment."""
-        return self.ends[1:, 0] - self.ends[:-1, 1]
-
-    @property
-    def rises(self) -> Tensor:
-        """(K,), on each piece, where D̂ is monotone: all variation is Σ |rises| + Σ |jumps|."""
-        return self.ends[:, 1] - self.ends[:, 0]
-
-
-def scan_line(critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None) -> LineScan:
+def scan_line(
+    critic: SequentialCritic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None
+) -> LineScan:
     """Find every border between linear pieces on a segment.
 
     Args:
         critic: A sequential critic (see `layers`) of Linear, Conv2d, ReLU and LeakyReLU with one output.
-        x0: (*shape), one sample, without a batch axis; taken in float64, as the critic is.
-        x1: (*shape), the other end.
-        max_crossings: Stop there, and return the part of the segment that was scanned; None = go to its end.
+        x0: One end, (*shape), a sample without a batch axis; taken in float64, as the critic is.
+        x1: The other end, (*shape).
+        max_crossings: Number of crossings, from 1 on, after which the scan stops and returns the part that it
+            has seen; None = scan the whole segment.
 
     Returns:
         The knots with the critic's values.
 
     Raises:
         ValueError: The ends are one point, differ in shape or are not finite; the critic has several outputs
-            or another layer; max_crossings is not positive.
+            or another layer; max_crossings is no positive integer.
+
+    Example:
+        >>> kink = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1)).double()
+        >>> kink[0].weight.data, kink[0].bias.data = torch.ones(1, 1), -torch.ones(1) / 2
+        >>> scan_line(kink, torch.zeros(1), torch.ones(1)).crossings.tolist()
+        [0.5]
     """
     _require_segment(x0, x1, max_crossings)
     found = steps(critic, tuple(x0.shape))
@@ -148,7 +129,8 @@ def scan_line(critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | No
     direction = ends[1] - ends[0]
     reach = 1 + (ends.flatten(1).norm(dim=1).max() / direction.norm()).item()
     resolution = ROUNDINGS * torch.finfo(ends.dtype).eps * reach
-    parts, count = [], 0
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    count = 0
     knots = ends.new_tensor([0.0, 1.0]), torch.zeros(2, dtype=torch.int64, device=ends.device)
     for t, layer, f in _walk(found, 1, *knots, ends, resolution):
         first = 1 if parts else 0  # batches share a knot
@@ -161,60 +143,25 @@ def scan_line(critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | No
     return LineScan(ends[0], direction, t[:stop], f[:stop], layer[:stop])
 
 
-def piece_gradients(critic: Critic, scan: LineScan, *, pieces: Tensor | None = None) -> PieceGradients:
-    """The critic's gradient on pieces of a scan, taken at their middles; exact, since it is constant there.
+def piece_gradients(
+    critic: SequentialCritic, scan: LineScan, *, pieces: Tensor | None = None
+) -> PieceGradients:
+    """Compute the critic's gradient on pieces of a scan, at their middles; exact, since it is constant there.
 
     Args:
         critic: The critic that was scanned, unchanged.
-        scan: What `scan_line` returned.
-        pieces: (k,), indices of the pieces wanted; None = all, at three forwards each.
+        scan: Scan of it, from `scan_line`.
+        pieces: Indices of the pieces wanted, (k,); None = all. A piece costs about three forwards.
 
     Returns:
-        Its norm, its slope along the segment and the critic's value, a piece.
+        The gradient's norm, its slope along the segment and the critic's value, one number per piece each.
     """
     found = steps(critic, tuple(scan.start.shape))
     middle = (scan.t[1:] + scan.t[:-1]) / 2
     middle = middle if pieces is None else middle[pieces]
     widest = max(z.numel() for z in _forward(found, scan.start[None]))
-    batches = [_gradients(found, scan, t) for t in middle.split(max(1, BATCH // widest))]
+    batches = [_gradients(found, scan, t) for t in middle.split(max(1, NUMBERS_AT_A_TIME // widest))]
     return PieceGradients(*(torch.cat(part) for part in zip(*batches, strict=True)))
-
-
-def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:
-    """The gradient-normalized critic D̂ = f / (n + |f|) at both ends of every piece, seen from inside it.
-
-    Args:
-        scan: K pieces.
-        norm: (K,), ‖∇D‖ of each, from `piece_gradients`.
-
-    Returns:
-        (K, 2), values at the left and the right end; 0 where f = n = 0.
-    """
-    f = torch.stack([scan.f[:-1], scan.f[1:]], dim=1)
-    size = norm[:, None] + f.abs()
-    return torch.where(size == 0, 0.0, f / size.masked_fill(size == 0, 1.0))
-
-
-def scan_normalized(
-    critic: Critic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None
-) -> NormalizedScan:
-    """Scan a critic, and its gradient-normalized version with it.
-
-    Args:
-        critic: As in `scan_line`: the critic f itself, not the normalized one.
-        x0: (*shape), one end.
-        x1: (*shape), the other.
-        max_crossings: As in `scan_line`.
-
-    Returns:
-        The scan, and D̂ at both ends of every piece.
-
-    Raises:
-        ValueError: As in `scan_line`.
-    """
-    scan = scan_line(critic, x0, x1, max_crossings=max_crossings)
-    norm = piece_gradients(critic, scan).norm
-    return NormalizedScan(scan, norm, normalized_ends(scan, norm))
 
 
 def _require_segment(x0: Tensor, x1: Tensor, max_crossings: int | None) -> None:
@@ -224,16 +171,16 @@ def _require_segment(x0: Tensor, x1: Tensor, max_crossings: int | None) -> None:
         raise ValueError("an end of the segment is not finite")
     if torch.equal(x0, x1):
         raise ValueError("the ends are one point: there is no segment to scan")
-    if max_crossings is not None and max_crossings < 1:
-        raise ValueError(f"max_crossings must be at least 1, or None, not {max_crossings}")
+    if max_crossings is not None:
+        whole("max_crossings", max_crossings)
 
 
-def _kinks(step: Step) -> list[nn.Module]:
+def _kinks(step: LayerStep) -> list[nn.Module]:
     """The activations of a step that bend."""
     return [phi for phi in step.activations if not isinstance(phi, nn.Flatten | nn.Identity)]
 
 
-def _require_kinks(found: list[Step]) -> None:
+def _require_kinks(found: list[LayerStep]) -> None:
     for step in found:
         kinks = _kinks(step)
         if len(kinks) > 1 or not all(isinstance(phi, nn.ReLU | nn.LeakyReLU) for phi in kinks):
@@ -247,7 +194,7 @@ def _require_kinks(found: list[Step]) -> None:
 
 
 def _walk(
-    found: list[Step], k: int, t: Tensor, layer: Tensor, h: Tensor, resolution: float
+    found: list[LayerStep], k: int, t: Tensor, layer: Tensor, h: Tensor, resolution: float
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield batches (t, layer, f) of a stretch's knots, given step k's input h (m, *in) at the knots t."""
     if k > len(found):
@@ -257,11 +204,10 @@ def _walk(
     with torch.no_grad():
         z = step.linear.affine(h)
     piece, share, t, layer = _with_zeros(t, layer, z, k, resolution if _kinks(step) else math.inf)
-    batch = max(2, BATCH // z[0].numel())
+    batch = max(2, NUMBERS_AT_A_TIME // z[0].numel())
     for start in range(0, len(t) - 1, batch - 1):  # neighbouring batches share a knot
         part = slice(start, start + batch)
-        weight = share[part].reshape(-1, *[1] * (z.ndim - 1))
-        z_part = torch.lerp(z[piece[part]], z[piece[part] + 1], weight)
+        z_part = torch.lerp(z[piece[part]], z[piece[part] + 1], broadcast(share[part], z))
         yield from _walk(found, k + 1, t[part], layer[part], step.activate(z_part), resolution)
 
 
@@ -293,16 +239,16 @@ def _zeros(z: Tensor) -> tuple[Tensor, Tensor]:
     return piece, left / (left - right)
 
 
-def _forward(found: list[Step], h: Tensor) -> Iterator[Tensor]:
+def _forward(found: list[LayerStep], h: Tensor) -> Iterator[Tensor]:
     for step in found:
         h = step.activate(step.linear.affine(h))
         yield h
 
 
-def _gradients(found: list[Step], scan: LineScan, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _gradients(found: list[LayerStep], scan: LineScan, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     x = scan.at(t).requires_grad_()
     with torch.enable_grad():
-        *_, f = _forward(found, x)
-        (g,) = torch.autograd.grad(f.sum(), x)
-    g = g.flatten(1)
-    return torch.linalg.vector_norm(g, dim=1), g @ scan.direction.flatten(), f.detach().flatten()
+        *_, last = _forward(found, x)
+        f = last.flatten()  # one output per point
+        g = input_gradient(f, x).flatten(1)
+    return torch.linalg.vector_norm(g, dim=1), g @ scan.direction.flatten(), f.detach()

@@ -9,8 +9,8 @@ up to a factor √(kₕ k_w): Theorem 5's "every layer is 1-Lipschitz" is about 
 
 Upper bound: a convolution padded with zeros is a part of the convolution on a torus that the input and the
 kernel fit on, input and output being cut out of it, so its norm is no larger. The torus is diagonalised by
-the Fourier transform, one small matrix a frequency; a stride s couples the s² frequencies that it cannot tell
-apart.
+the Fourier transform, one small matrix per frequency; a stride s couples the s² frequencies that it cannot
+tell apart.
 
 Source: Sedghi, Gupta and Long, The Singular Values of Convolutional Layers, 2019 (stride 1 on the torus).
 """
@@ -22,6 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from gncompanion.lipschitz.sequential import LinearMap
+from gncompanion.tools.checks import whole
 
 __all__ = [
     "Estimate",
@@ -38,9 +39,9 @@ MAX_ENTRIES = 2**22  # of a dense matrix: 2048 x 2048, 32 MB, a second or two
 class Estimate(NamedTuple):
     """A norm from below.
 
-    Args:
-        lower: ‖W v‖ for a unit vector v, so at most ‖W‖ (up to rounding).
-        residual: ‖WᵀW v − lower² v‖ / lower²: lower² is within this relative distance of an eigenvalue of
+    Attributes:
+        lower: Norm ‖W v‖ for a unit vector v, so at most ‖W‖ (up to rounding).
+        residual: Relative distance ‖WᵀW v − lower² v‖ / lower², within which lower² has an eigenvalue of
             WᵀW.
     """
 
@@ -56,35 +57,34 @@ def operator_norm(
     tol: float = 1e-6,
     generator: Generator | None = None,
 ) -> Estimate:
-    """Largest singular value of a layer as an operator on its inputs, by power iteration in float64.
+    """Find the largest singular value of a layer as an operator on its inputs, by power iteration in float64.
 
     A Linear layer's is exact, by its singular value decomposition.
 
     Args:
-        layer: Linear, or Conv2d padded with zeros.
-        input_shape: Of one input: (in,) or (C, H, W).
-        n_iterations: Products with WᵀW at most.
+        layer: A Linear, or a Conv2d padded with zeros.
+        input_shape: Shape of one input: (in,) or (C, H, W).
+        n_iterations: Products with WᵀW at most, from 1 on.
         tol: Residual at which to stop.
-        generator: Of the random start; None = one seeded with 0.
+        generator: Source of the random start; None = one seeded with 0.
 
     Returns:
         The estimate, which grows with every iteration; its residual tells whether it has arrived.
 
     Raises:
-        ValueError: The layer is another, the shape does not fit it, or n_iterations is below 1.
+        ValueError: The layer is another, the shape does not fit it, or n_iterations is no positive integer.
 
-    Source: Wu et al., ICCV 2021, Theorem 5's experiment, whose official code iterates on the convolution
+    Source: Wu et al., 2109.02235, Theorem 5's experiment, whose official code iterates on the convolution
     itself.
     """
-    if n_iterations < 1:
-        raise ValueError(f"n_iterations must be at least 1, not {n_iterations}")
-    w = _checked(layer, input_shape)
-    if isinstance(layer, nn.Linear):
+    whole("n_iterations", n_iterations)
+    w = _fitting(layer, input_shape)
+    if isinstance(w.layer, nn.Linear):
         return Estimate(exact_operator_norm(layer, input_shape), 0.0)
     generator = generator or Generator().manual_seed(0)
     start = torch.randn(1, *input_shape, generator=generator, dtype=torch.float64, device=generator.device)
     v = start.to(w.weight) / start.norm()
-    _, transpose = torch.func.vjp(w, v)  # Wᵀ, wherever it is taken
+    transpose = torch.func.vjp(w, v)[1]  # Wᵀ, wherever it is taken
     for _ in range(n_iterations):
         image = w(v)
         lower, (back,) = image.norm(), transpose(image)
@@ -98,11 +98,11 @@ def operator_norm(
 
 
 def upper_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float:
-    """Upper bound of a layer's operator norm: exact where its matrix is small, else by Fourier transform.
+    """Bound a layer's operator norm from above: exact where its matrix is small, else by Fourier transform.
 
     Args:
-        layer: Linear, or Conv2d padded with zeros.
-        input_shape: Of one input: (in,) or (C, H, W).
+        layer: A Linear, or a Conv2d padded with zeros.
+        input_shape: Shape of one input: (in,) or (C, H, W).
 
     Returns:
         The bound; that by Fourier transform exceeds the norm by what the border loses: below one per cent at
@@ -110,19 +110,21 @@ def upper_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float
 
     Raises:
         ValueError: The layer is another, or the shape does not fit it.
+
+    Source: Sedghi, Gupta and Long, ICLR 2019.
     """
-    w = _checked(layer, input_shape)
-    if isinstance(layer, nn.Linear) or _entries(w, input_shape) <= MAX_ENTRIES:
+    w = _fitting(layer, input_shape)
+    if isinstance(w.layer, nn.Linear) or _entries(w, input_shape) <= MAX_ENTRIES:
         return exact_operator_norm(layer, input_shape)
-    return _torus_norm(w, input_shape)
+    return _torus_norm(w.layer, w.weight, input_shape)
 
 
 def exact_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float:
-    """Operator norm of a layer, by its dense matrix in float64.
+    """Compute the operator norm of a layer, by its dense matrix in float64.
 
     Args:
-        layer: Linear, or Conv2d padded with zeros.
-        input_shape: Of one input: (in,) or (C, H, W).
+        layer: A Linear, or a Conv2d padded with zeros.
+        input_shape: Shape of one input: (in,) or (C, H, W).
 
     Returns:
         The norm, up to rounding.
@@ -131,8 +133,8 @@ def exact_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float
         ValueError: The layer is another, the shape does not fit it, or a Conv2d's matrix has over 2²²
             entries.
     """
-    w = _checked(layer, input_shape)
-    if isinstance(layer, nn.Linear):
+    w = _fitting(layer, input_shape)
+    if isinstance(w.layer, nn.Linear):
         return float(largest_singular_value(w.weight))
     if (entries := _entries(w, input_shape)) > MAX_ENTRIES:
         raise ValueError(
@@ -144,10 +146,10 @@ def exact_operator_norm(layer: nn.Module, input_shape: tuple[int, ...]) -> float
 
 
 def kernel_norm(layer: nn.Module) -> float:
-    """Largest singular value of the kernel reshaped to (out, in · kₕ · k_w): not the operator norm.
+    """Compute the largest singular value of the kernel reshaped to (out, in · kₕ · k_w): no operator norm.
 
     Args:
-        layer: Linear, or Conv2d padded with zeros.
+        layer: A Linear, or a Conv2d padded with zeros.
 
     Returns:
         The norm, up to rounding.
@@ -155,32 +157,38 @@ def kernel_norm(layer: nn.Module) -> float:
     Raises:
         ValueError: The layer is another.
 
-    Source: Miyato et al., Spectral Normalization, 2018; `torch.nn.utils.parametrizations.spectral_norm`.
+    Source: Miyato et al., 1802.05957; `torch.nn.utils.parametrizations.spectral_norm`.
     """
     return float(largest_singular_value(LinearMap(layer).weight.flatten(1)))
 
 
 def largest_singular_value(a: Tensor) -> Tensor:
-    """Of each matrix, by its smaller Gram matrix: faster than the whole SVD, and for the largest as exact.
+    """Compute each matrix's largest singular value by its smaller Gram matrix.
+
+    That is faster than the whole singular value decomposition, and for the largest value as exact.
 
     Args:
-        a: (..., r, c), real or complex.
+        a: Matrices, (..., r, c), real or complex.
 
     Returns:
-        (...), real.
+        The largest singular values, (...), real.
     """
     # Scaled, since the square of a deep network's Jacobian may underflow.
     scale = a.abs().amax(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(a.dtype).tiny)
     a = a / scale
     gram = a @ a.mH if a.shape[-2] < a.shape[-1] else a.mH @ a
-    return scale[..., 0, 0] * torch.linalg.eigvalsh(gram)[..., -1].clamp(min=0).sqrt()
+    squares: Tensor = torch.linalg.eigvalsh(gram)[..., -1]
+    return scale[..., 0, 0] * squares.clamp(min=0).sqrt()
 
 
-def _checked(layer: nn.Module, input_shape: tuple[int, ...]) -> LinearMap:
+def _fitting(layer: nn.Module, input_shape: tuple[int, ...]) -> LinearMap:
+    """The linear part of a layer that takes inputs of this shape."""
     w = LinearMap(layer)
-    linear = isinstance(layer, nn.Linear)
-    fits = math.prod(input_shape) == layer.in_features if linear else len(input_shape) == 3
-    if not fits or not (linear or input_shape[0] == layer.in_channels):
+    if isinstance(w.layer, nn.Linear):
+        fits = math.prod(input_shape) == w.layer.in_features
+    else:
+        fits = len(input_shape) == 3 and input_shape[0] == w.layer.in_channels
+    if not fits:
         raise ValueError(f"input shape {tuple(input_shape)} does not fit {layer}")
     return w
 
@@ -190,18 +198,17 @@ def _entries(w: LinearMap, input_shape: tuple[int, ...]) -> int:
     return one.numel() * w(one).numel()
 
 
-def _torus_norm(w: LinearMap, input_shape: tuple[int, ...]) -> float:
+def _torus_norm(conv: nn.Conv2d, weight: Tensor, input_shape: tuple[int, ...]) -> float:
     """max over frequencies θ of the torus of the norm of Ŵ(θ), each of the groups apart."""
-    conv = w.layer
     sizes = [
         stride * math.ceil((n + dilation * (k - 1)) / stride)
         for n, k, dilation, stride in zip(
             input_shape[1:], conv.kernel_size, conv.dilation, conv.stride, strict=True
         )
     ]
-    kernel = torch.zeros(*w.weight.shape[:2], *sizes, dtype=torch.float64, device=w.weight.device)
+    kernel = torch.zeros(*weight.shape[:2], *sizes, dtype=torch.float64, device=weight.device)
     (h, v), (kh, kw), (a, b) = conv.dilation, conv.kernel_size, conv.stride
-    kernel[..., : h * kh : h, : v * kw : v] = w.weight
+    kernel[..., : h * kh : h, : v * kw : v] = weight
     m, n = sizes[0] // a, sizes[1] // b
     # Frequency θ of the output mixes the frequencies θ + j·(m, n) of the input, j < stride.
     symbol = torch.fft.fft2(kernel).reshape(conv.groups, -1, kernel.shape[1], a, m, b, n)

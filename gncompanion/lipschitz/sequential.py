@@ -18,17 +18,26 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-__all__ = ["LIPSCHITZ", "LinearMap", "Step", "layers", "probe", "steps"]
+from gncompanion.input_gradient.per_sample import broadcast
+from gncompanion.tools.checks import require
 
-Critic = nn.Module | Sequence[nn.Module]
+__all__ = ["LIPSCHITZ", "LayerStep", "LinearMap", "SequentialCritic", "layers", "probe", "steps"]
+
+SequentialCritic = nn.Module | Sequence[nn.Module]
+
+
+def _reaches_one(slope: str) -> Callable[[nn.Module], float]:
+    """The constant of an activation whose slopes reach 1, and below zero the number that it calls `slope`."""
+    return lambda phi: max(1.0, abs(float(getattr(phi, slope))))
+
 
 # Lipschitz constant of each activation: the supremum of |φ′|.
 LIPSCHITZ: dict[type[nn.Module], Callable[[nn.Module], float]] = {
     nn.Identity: lambda _: 1.0,
     nn.Flatten: lambda _: 1.0,
     nn.ReLU: lambda _: 1.0,
-    nn.LeakyReLU: lambda phi: max(1.0, abs(phi.negative_slope)),
-    nn.ELU: lambda phi: max(1.0, abs(phi.alpha)),
+    nn.LeakyReLU: _reaches_one("negative_slope"),
+    nn.ELU: _reaches_one("alpha"),
     nn.Softplus: lambda _: 1.0,
     nn.Tanh: lambda _: 1.0,
     nn.Sigmoid: lambda _: 0.25,
@@ -39,8 +48,13 @@ class LinearMap:
     """The linear part h ↦ W h of a layer, without its bias; a frozen copy.
 
     Args:
-        layer: Linear, or Conv2d padded with zeros.
-        dtype: Of the copy.
+        layer: A Linear, or a Conv2d padded with zeros.
+        dtype: Floating point type of the copy.
+
+    Attributes:
+        layer: The layer itself.
+        weight: Its weight in eval mode, without gradient.
+        bias: Its bias; None = it has none.
 
     Raises:
         ValueError: It is another layer, or a weight is not finite.
@@ -49,8 +63,9 @@ class LinearMap:
     def __init__(self, layer: nn.Module, *, dtype: torch.dtype = torch.float64) -> None:
         if not isinstance(layer, nn.Linear | nn.Conv2d):
             raise ValueError(f"{type(layer).__name__} is neither Linear nor Conv2d")
-        if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
-            raise ValueError(f"a Conv2d padded by {layer.padding_mode!r} is not supported, only by 'zeros'")
+        if isinstance(layer, nn.Conv2d):
+            mode = layer.padding_mode
+            require("padding_mode", mode, mode == "zeros", "'zeros' for a Conv2d to be measured")
         # A spectrally normalized weight changes when it is read in training mode; and it is computed in the
         # wanted type, since rounding it first would show through many layers.
         frozen = copy.deepcopy(layer).eval().to(dtype)
@@ -74,8 +89,8 @@ class LinearMap:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step h ↦ φ(W h + b) of a critic.
+class LayerStep:
+    """One step h ↦ φ(W h + b) of a critic: a linear layer with the activations that follow it.
 
     Args:
         linear: The map W with its bias.
@@ -105,8 +120,8 @@ class Step:
         return slope.reshape(out.shape)
 
 
-def layers(critic: Critic) -> list[nn.Module]:
-    """The linear layers and activations of a sequential critic, in the order in which it registers them.
+def layers(critic: SequentialCritic) -> list[nn.Module]:
+    """List the linear layers and activations of a sequential critic, in the order in which it registers them.
 
     Args:
         critic: A module made of them, or a sequence of such modules.
@@ -117,33 +132,41 @@ def layers(critic: Critic) -> list[nn.Module]:
     Raises:
         ValueError: One is neither Linear, Conv2d nor an activation of `LIPSCHITZ`, or no linear layer comes
             first.
+
+    Example:
+        >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
+        [Linear(in_features=2, out_features=3, bias=True), ReLU()]
     """
-    found = [leaf for module in _modules(critic) for leaf in _leaves(module)]
+    modules = [critic] if isinstance(critic, nn.Module) else critic
+    found = [leaf for module in modules for leaf in _layers_within(module)]
     first = next((leaf for leaf in found if not isinstance(leaf, nn.Flatten | nn.Identity)), None)
     if not isinstance(first, nn.Linear | nn.Conv2d):
         raise ValueError(f"a critic starts with a linear layer, not with {type(first).__name__}")
     return found
 
 
-def steps(critic: Critic, input_shape: tuple[int, ...], *, dtype: torch.dtype = torch.float64) -> list[Step]:
-    """The steps of a sequential critic.
+def steps(
+    critic: SequentialCritic, input_shape: tuple[int, ...], *, dtype: torch.dtype = torch.float64
+) -> list[LayerStep]:
+    """Take a sequential critic apart into its steps.
 
     Args:
-        critic: As in `layers`. A plain sequence of modules is composed in its order; a Linear flattens its
-            input.
-        input_shape: Of one sample.
-        dtype: Of the steps.
+        critic: A sequential critic, as in `layers`. A plain sequence of modules is composed in its order; a
+            Linear flattens its input.
+        input_shape: Shape of one sample.
+        dtype: Floating point type of the steps.
 
     Returns:
-        K steps, on the critic's device.
+        The K steps, on the critic's device.
 
     Raises:
-        ValueError: As in `layers`, or the critic's values are not those of its layers one after the other.
+        ValueError: The critic is refused by `layers`, or its values are not those of its layers one after
+            the other.
     """
-    found: list[Step] = []
+    found: list[LayerStep] = []
     for layer in layers(critic):
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            found.append(Step(LinearMap(layer, dtype=dtype)))
+            found.append(LayerStep(LinearMap(layer, dtype=dtype)))
         elif found:
             found[-1].activations.append(_frozen_activation(layer))
     if isinstance(critic, nn.Module):
@@ -152,24 +175,30 @@ def steps(critic: Critic, input_shape: tuple[int, ...], *, dtype: torch.dtype = 
 
 
 def probe(input_shape: tuple[int, ...]) -> Tensor:
-    """Samples to try a critic on, always the same: (32, *input_shape), float64.
+    """Draw samples to try a critic on, always the same.
 
     They are of sizes 0.1 to 10, and x comes with −x: every unit's kink is likely to be crossed.
+
+    Args:
+        input_shape: Shape of one sample.
+
+    Returns:
+        The samples, (32, *input_shape), float64.
     """
     x = torch.randn(16, *input_shape, generator=Generator().manual_seed(0), dtype=torch.float64)
-    x *= torch.logspace(-1, 1, 16, dtype=torch.float64).reshape(16, *[1] * len(input_shape))
+    x *= broadcast(torch.logspace(-1, 1, 16, dtype=torch.float64), x)
     return torch.cat([x, -x])
 
 
 def _frozen_activation(layer: nn.Module) -> nn.Module:
     frozen = copy.deepcopy(layer).eval()
-    if hasattr(frozen, "inplace"):
+    if isinstance(frozen, nn.ReLU | nn.LeakyReLU | nn.ELU):
         frozen.inplace = False
     return frozen
 
 
 @torch.no_grad()
-def _require_composition(critic: nn.Module, found: list[Step], x: Tensor) -> None:
+def _require_composition(critic: nn.Module, found: list[LayerStep], x: Tensor) -> None:
     expected = copy.deepcopy(critic).eval().to(x.dtype)(x).flatten()
     for step in found:
         x = step.activate(step.linear.affine(x))
@@ -180,16 +209,12 @@ def _require_composition(critic: nn.Module, found: list[Step], x: Tensor) -> Non
         raise ValueError(f"{type(critic).__name__} is not the composition of its layers in their order")
 
 
-def _modules(critic: Critic) -> Sequence[nn.Module]:
-    return [critic] if isinstance(critic, nn.Module) else critic
-
-
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+def _layers_within(module: nn.Module) -> Iterator[nn.Module]:
     if isinstance(module, nn.Linear | nn.Conv2d) or type(module) in LIPSCHITZ:
         yield module
     elif isinstance(module, nn.Sequential) or any(module.children()):
         for child in module.children():
-            yield from _leaves(child)
+            yield from _layers_within(child)
     else:
         known = ", ".join(kind.__name__ for kind in LIPSCHITZ)
         raise ValueError(f"{type(module).__name__} is neither Linear, Conv2d nor one of {known}")

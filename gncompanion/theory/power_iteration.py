@@ -12,7 +12,7 @@ With W = Σ σ_i u_i v_iᵀ, σ₁ > σ₂ ≥ …, and W̄ = W / σ₁:
 The rate: WWᵀ shrinks what ũ has off u₁ by (σ₂/σ₁)² an iteration, ṽ_t is half an iteration ahead, and σ̃_t²,
 a Rayleigh quotient of WᵀW, is off by σ₁² times the square of what ṽ_t has off v₁.
 
-Source: Miyato et al. 2018; the equations are numbered as in the 2019 notes on it that notebook 02 names.
+Source: Miyato et al., 1802.05957; equations are numbered as in the 2019 notes on it that notebook 02 names.
 """
 
 from collections.abc import Iterable
@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from gncompanion.tools.checks import whole
 
 __all__ = [
     "PowerTrace",
@@ -35,10 +37,10 @@ __all__ = [
 class PowerTrace(NamedTuple):
     """A run of power iteration.
 
-    Args:
-        sigma: (T,) the estimate σ̃ after 1 … T iterations, never above σ₁ and never falling.
-        u: (m,) the last ũ.
-        v: (n,) the last ṽ.
+    Attributes:
+        sigma: Estimate σ̃ after 1 … T iterations, (T,), never above σ₁ and never falling.
+        u: Last ũ, (m,).
+        v: Last ṽ, (n,).
     """
 
     sigma: Tensor
@@ -50,23 +52,27 @@ def power_iteration(weight: Tensor, start: Tensor, *, n_iterations: int) -> Powe
     """Run power iteration on a matrix, as spectral normalization does, and keep every estimate.
 
     Args:
-        weight: W (m, n).
-        start: the first ũ (m,), of any length but 0.
-        n_iterations: T ≥ 1.
+        weight: Matrix W, (m, n).
+        start: First ũ, (m,), of any length but 0.
+        n_iterations: Number of iterations T ≥ 1.
 
     Returns:
         The trace, without gradient.
 
     Raises:
-        ValueError: for less than one iteration, or a start of another size, or one that W maps to 0.
+        ValueError: n_iterations is no positive integer, or the start has another size or is mapped to 0.
 
-    Source: Miyato et al. 2018; equations (12) and (13).
+    Source: Miyato et al., 1802.05957; equations (12) and (13).
+
+    Example:
+        >>> weight, start = torch.diag(torch.tensor([2.0, 1.0])), torch.tensor([1.0, 0.0])
+        >>> power_iteration(weight, start, n_iterations=1).sigma
+        tensor([2.])
     """
-    if n_iterations < 1:
-        raise ValueError(f"n_iterations={n_iterations!r} must be at least 1")
+    whole("n_iterations", n_iterations)
     if weight.dim() != 2 or start.shape != weight.shape[:1]:
         raise ValueError(
-            f"start has shape {tuple(start.shape)}: it must have one number a row of W {tuple(weight.shape)}"
+            f"start has shape {tuple(start.shape)}: must be one number per row of W, {tuple(weight.shape)}"
         )
     weight, u, sigma = weight.detach(), start.detach(), []
     for _ in range(n_iterations):
@@ -84,30 +90,36 @@ def upper_power_error(weight: Tensor, start: Tensor, *, n_iterations: int) -> Te
     """Bound (σ₁ − σ̃_t) / σ₁ from above, before any iteration: tan²θ (σ₂ / σ₁)^(4t − 2).
 
     Args:
-        weight: W (m, n), min(m, n) ≥ 2.
-        start: the first ũ (m,).
-        n_iterations: T ≥ 1.
+        weight: Matrix W, (m, n), min(m, n) ≥ 2.
+        start: First ũ, (m,).
+        n_iterations: Number of iterations T ≥ 1.
 
     Returns:
-        (T,) the bounds for t = 1 … T.
+        The bounds for t = 1 … T, (T,).
+
+    Raises:
+        ValueError: n_iterations is no positive integer.
     """
+    whole("n_iterations", n_iterations)
     u, s, _ = torch.linalg.svd(weight.detach(), full_matrices=False)
     cos = (u[:, 0] @ start).abs() / start.norm()
     t = torch.arange(1, n_iterations + 1, dtype=weight.dtype)
     # σ₁ − σ̃ ≤ (σ₁² − σ̃²) / σ₁, as σ₁ + σ̃ ≥ σ₁
-    return (1 / cos**2 - 1) * (s[1] / s[0]) ** (4 * t - 2)
+    bounds: Tensor = (1 / cos**2 - 1) * (s[1] / s[0]) ** (4 * t - 2)
+    return bounds
 
 
 def tracked_norms(weights: Iterable[Tensor], start: Tensor, *, carry: bool = True) -> Tensor:
     """Follow the norm of a weight in training, with one power iteration for each of its values.
 
     Args:
-        weights: matrices (m, n), one after the other.
-        start: the first ũ (m,).
-        carry: start each iteration from the last ũ, which is what makes one enough; False = from `start`.
+        weights: Matrices, (m, n), one after the other.
+        start: First ũ, (m,).
+        carry: Whether each iteration starts from the last ũ, which is what makes one enough; False = from
+            `start`.
 
     Returns:
-        (T,) estimates, each at most the norm of its weight.
+        The estimates, (T,), each at most the norm of its weight.
     """
     estimates, u = [], start
     for weight in weights:
@@ -127,12 +139,12 @@ def sn_jacobian(weight: Tensor) -> Tensor:
     """Compute ∂W̄_ab / ∂W_ij in closed form, equation (14).
 
     Args:
-        weight: W (m, n), its largest singular value simple.
+        weight: Matrix W, (m, n), its largest singular value simple.
 
     Returns:
-        (m, n, m, n), by a, b, i, j.
+        The derivatives, (m, n, m, n), by a, b, i, j.
 
-    Source: Miyato et al. 2018; equation (14).
+    Source: Miyato et al., 1802.05957; equation (14).
     """
     m, n = weight.shape
     u, sigma, v = top_singular(weight)
@@ -144,14 +156,14 @@ def sn_gradient(weight: Tensor, delta: Tensor, h: Tensor) -> Tensor:
     """Compute ∂V/∂W of a spectrally normalized layer in closed form, equation (15).
 
     Args:
-        weight: W (m, n), its largest singular value simple.
-        delta: ∂V/∂(W̄h) (N, m), one row a sample.
-        h: the layer's inputs (N, n).
+        weight: Matrix W, (m, n), its largest singular value simple.
+        delta: Derivatives ∂V/∂(W̄h), (N, m), one row per sample.
+        h: Layer's inputs, (N, n).
 
     Returns:
-        (m, n), summed over the samples.
+        The gradient, (m, n), summed over the samples.
 
-    Source: Miyato et al. 2018; equation (15), of one sample there.
+    Source: Miyato et al., 1802.05957; equation (15), of one sample there.
     """
     u, sigma, v = top_singular(weight)
     plain = delta.mT @ h  # ∂V/∂W̄ = Σ δhᵀ

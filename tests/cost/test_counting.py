@@ -1,26 +1,15 @@
 """Counts against sums done by hand, and what the issue of cost rests on."""
 
-import time
-
 import pytest
-import torch
 from torch import nn
 
-from gncompanion.cost import METHODS, PARTS, Cost, LiveMemory, count, iteration, parts, seconds
-from gncompanion.models import build
-
-N, WIDTH, DEPTH = 8, 16, 2
-PLANE = {"network": "mlp", "shape": (2,), "batch": N, "width": WIDTH, "depth": DEPTH, "z_dim": 3}
+from gncompanion.cost import Cost, LiveMemory, count, iteration, parts
+from tests.cost.conftest import PLANE, WIDTH, N
 
 
 def one_pass(network: nn.Module, samples: int) -> int:
     """FLOPs of one pass through a perceptron's layers: a product and a sum a weight and sample."""
     return 2 * samples * sum(weight.numel() for weight in network.parameters() if weight.dim() == 2)
-
-
-@pytest.fixture
-def networks() -> tuple[nn.Module, nn.Module]:
-    return build("mlp", (2,), generator=torch.Generator().manual_seed(0), width=WIDTH, depth=DEPTH, z_dim=3)
 
 
 def test_units_of_work_of_a_perceptron(networks: tuple[nn.Module, nn.Module]) -> None:
@@ -49,21 +38,6 @@ def test_bytes_are_those_of_real_networks(networks: tuple[nn.Module, nn.Module])
     assert memory.peak == count("GN, primitive", **PLANE, only=["critic"])["critic"].bytes
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_each_part_moves_what_it_should(
-    method: str, networks: tuple[nn.Module, nn.Module], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gncompanion.cost.counting.models.build", lambda *_, **__: networks)
-    work, moves = parts(method, **PLANE), {}
-    for part, do in work.items():
-        before = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in networks]
-        do()
-        after = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in networks]
-        moves[part] = tuple(not torch.equal(*pair) for pair in zip(before, after, strict=True))
-    generator, critic, neither = (True, False), (False, True), (False, False)
-    assert moves == dict(zip(PARTS, (critic, neither, critic, generator), strict=True))
-
-
 @pytest.mark.parametrize(("network", "n_dis", "allowed"), [("dcgan", 1, 0.80), ("resnet", 5, 0.85)])
 def test_an_iteration_against_wgan_gp_as_usually_written(network: str, n_dis: int, allowed: float) -> None:
     fast, penalty = (
@@ -72,23 +46,3 @@ def test_an_iteration_against_wgan_gp_as_usually_written(network: str, n_dis: in
     )
     assert fast.flops <= allowed * penalty.flops
     assert fast.bytes <= 1.01 * penalty.bytes
-
-
-def test_seconds_are_taken_in_turns() -> None:
-    calls = []
-
-    def work(name: str) -> None:
-        calls.append(name)
-        end = time.process_time() + (0.02 if name == "slow" else 0)
-        while time.process_time() < end:
-            pass
-
-    times = seconds({"slow": lambda: work("slow"), "fast": lambda: work("fast")}, rounds=3)
-    assert calls == ["slow", "fast"] * 4  # one round to warm up
-    assert [len(found) for found in times.values()] == [3, 3]
-    assert min(times["slow"]) >= 0.02 > max(times["fast"])
-
-
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"unknown method 'GN, primitiv', did you mean 'GN, primitive'\?"):
-        count("GN, primitiv")

@@ -83,8 +83,8 @@ def test_a_dead_end_does_not_spoil_the_layers_before_it() -> None:
     ("x", "options", "message"),
     [
         (torch.full((2, 3), math.nan), {}, "x has values that are not finite"),
-        (torch.zeros(1, 1025), {}, "samples have 1025 numbers, over 1024: give n_iterations"),
-        (torch.zeros(2, 3), {"n_iterations": 0}, "n_iterations must be at least 1"),
+        (torch.zeros(1, 1025), {}, "n_iterations=None must be a number, such as 20, for samples of 1025"),
+        (torch.zeros(2, 3), {"n_iterations": 0}, "n_iterations=0 must be an integer from 1 on"),
     ],
 )
 def test_bad_samples_are_refused(x: Tensor, options: dict, message: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gncompanion.lipschitz import exact_lipschitz, input_gradient_norms
 from gncompanion.lipschitz.brackets import _bounds, _slope_range, bracket_lipschitz
-from gncompanion.lipschitz.sequential import Step, steps
+from gncompanion.lipschitz.sequential import LayerStep, steps
 from gncompanion.models import MLPCritic
 from tests.helpers.draws import seeded
 
@@ -98,7 +98,7 @@ def test_enclosures_hold_what_they_should(activation: nn.Module) -> None:
 
 @pytest.mark.parametrize("activation", [*SMOOTH, *KINKED], ids=repr)
 def test_slope_ranges(activation: nn.Module) -> None:
-    step = Step(steps(nn.Sequential(nn.Linear(1, 1)).double(), (1,))[0].linear, [activation])
+    step = LayerStep(steps(nn.Sequential(nn.Linear(1, 1)).double(), (1,))[0].linear, [activation])
     ends = 3 * torch.randn(2, 40, 1, generator=seeded(), dtype=torch.float64)
     low, high = ends.amin(dim=0), ends.amax(dim=0)
     middle, error = (part.squeeze(2) for part in _slope_range(step, low, high))
@@ -141,7 +141,7 @@ def refused() -> list[tuple[nn.Module, tuple[float, float], str]]:
     two = nn.Sequential(nn.Linear(2, 2), nn.Tanh()).double()
     twice = nn.Sequential(nn.Linear(2, 1), nn.Tanh(), nn.ReLU()).double()
     return [
-        (perceptron(nn.Tanh()), (1.0, 1.0), r"low < high, not \(1.0, 1.0\)"),
+        (perceptron(nn.Tanh()), (1.0, 1.0), r"box=\(1.0, 1.0\) must be \(low, high\)"),
         (two, (0.0, 1.0), "neither|outputs|composition"),
         (twice, (0.0, 1.0), r"\['Tanh', 'ReLU'\]: only Linear and at most one activation"),
         (nn.Sequential(nn.Linear(2, 1), nn.GELU()).double(), (0.0, 1.0), "GELU"),

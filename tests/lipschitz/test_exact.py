@@ -109,12 +109,12 @@ def test_the_constant_does_not_depend_on_the_units_of_x_or_of_the_layers() -> No
 @pytest.mark.parametrize(
     ("critic", "options", "message"),
     [
-        (mlp(2, 33, 1), {}, "33 units with a kink, over max_units = 32"),
-        (mlp(2, 3, 3, 1), {"max_units": 5}, "6 units with a kink, over max_units = 5"),
+        (mlp(2, 33, 1), {}, "max_units=32 must be at least 33"),
+        (mlp(2, 3, 3, 1), {"max_units": 5}, "max_units=5 must be at least 6"),
         (mlp(2, 3, 1, activation=nn.ELU), {}, "ELU is not supported"),
         ([*mlp(2, 3, 1)[:2], nn.ReLU()], {}, "ReLU after ReLU is not supported"),
         ([nn.Conv2d(1, 1, 1)], {}, "Conv2d: only perceptrons"),
-        (mlp(2, 3, 1), {"box": (1.0, 1.0)}, r"low < high, not \(1.0, 1.0\)"),
+        (mlp(2, 3, 1), {"box": (1.0, 1.0)}, r"box=\(1.0, 1.0\) must be \(low, high\)"),
     ],
 )
 def test_what_cannot_be_enumerated_is_refused(critic: object, options: dict, message: str) -> None:

@@ -1,6 +1,7 @@
+"""Scans against networks whose kinks are known, dense grids, and automatic differentiation."""
+
 import itertools
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,42 +9,10 @@ from torch import Tensor, nn
 
 from gncompanion import GradientNorm
 from gncompanion.input_gradient import value_and_input_gradient
-from gncompanion.lipschitz import (
-    input_gradient_norms,
-    line_scan,
-    normalized_ends,
-    piece_gradients,
-    scan_line,
-    scan_normalized,
-)
+from gncompanion.lipschitz import input_gradient_norms, line_scan, piece_gradients, scan_line
 from gncompanion.models import DCGANCritic, MLPCritic
 from tests.helpers.draws import seeded
-
-# Values and slopes of size 1 through at most ten layers in float64: a few hundred roundings of 1e-16.
-ROUNDING = 1e-12
-
-Ends = tuple[Tensor, Tensor]
-
-
-def lively(critic: nn.Module, seed: int) -> nn.Module:
-    """The critic with weights of He's size, so that its values are about 1, and biases that are not 0."""
-    generator = seeded(seed)
-    for p in critic.double().parameters():
-        scale = math.sqrt(2 / p[0].numel()) if p.ndim > 1 else 0.1
-        p.data = scale * torch.randn(p.shape, generator=generator, dtype=torch.float64)
-    return critic
-
-
-def perceptron(seed: int, width: int = 16, depth: int = 3, dim: int = 2) -> nn.Module:
-    return lively(MLPCritic(dim, width=width, depth=depth), seed)
-
-
-def convolutional(seed: int) -> nn.Module:
-    return lively(DCGANCritic(8, 1, width=2), seed)
-
-
-def segment(seed: int, *shape: int) -> Ends:
-    return tuple(4 * torch.rand(2, *shape, generator=seeded(seed), dtype=torch.float64) - 2)
+from tests.helpers.scanned_critics import CRITICS, ROUNDING, every_critic, hinges, perceptron, point, segment
 
 
 def gates(critic: nn.Module, x: Tensor) -> Tensor:
@@ -58,15 +27,6 @@ def gates(critic: nn.Module, x: Tensor) -> Tensor:
     return torch.cat(seen, dim=1)
 
 
-def hinges(places: list[float], weights: list[float]) -> nn.Sequential:
-    """Σ w_j relu(x − c_j)."""
-    first, last = nn.Linear(1, len(places)), nn.Linear(len(places), 1, bias=False)
-    first.weight.data = torch.ones(len(places), 1, dtype=torch.float64)
-    first.bias.data = -torch.tensor(places, dtype=torch.float64)
-    last.weight.data = torch.tensor([weights], dtype=torch.float64)
-    return nn.Sequential(first, nn.ReLU(), last)
-
-
 def sawtooth(times: int) -> nn.Sequential:
     """Telgarsky's sawtooth, tent ∘ … ∘ tent with tent(h) = 2 relu(h) − 4 relu(h − ½)."""
     layers = []
@@ -76,10 +36,6 @@ def sawtooth(times: int) -> nn.Sequential:
         last.weight.data, last.bias.data = torch.tensor([[2.0, -4.0]]), torch.zeros(1)
         layers += [first, nn.ReLU(), last]
     return nn.Sequential(*layers).double()
-
-
-def point(value: float) -> Tensor:
-    return torch.tensor([value], dtype=torch.float64)
 
 
 class TestKnownNetworks:
@@ -143,15 +99,6 @@ def _to(times: int) -> range:
     return range(1, times + 1)
 
 
-CRITICS: dict[str, tuple[Callable[[int], nn.Module], tuple[int, ...]]] = {
-    "wide": (lambda seed: perceptron(seed, 64, 1, 3), (3,)),
-    "deep": (lambda seed: perceptron(seed, 16, 6, 3), (3,)),
-    "many inputs": (lambda seed: perceptron(seed, 24, 3, 64), (64,)),
-    "convolutional": (convolutional, (1, 8, 8)),
-}
-every_critic = pytest.mark.parametrize("kind", CRITICS)
-
-
 @every_critic
 class TestRandomNetworks:
     def test_gates_are_constant_on_pieces_and_change_between(self, kind: str) -> None:
@@ -188,7 +135,7 @@ class TestRandomNetworks:
         critic, ends = make(4), segment(4, *shape)
         whole = scan_line(critic, *ends)
         norms = piece_gradients(critic, whole).norm
-        monkeypatch.setattr(line_scan, "BATCH", 500)
+        monkeypatch.setattr(line_scan, "NUMBERS_AT_A_TIME", 500)
         batched = scan_line(critic, *ends)
         assert torch.allclose(whole.t, batched.t, rtol=0, atol=ROUNDING)
         assert torch.allclose(whole.f, batched.f, rtol=0, atol=ROUNDING)
@@ -198,7 +145,7 @@ class TestRandomNetworks:
     def test_a_part(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         make, shape = CRITICS[kind]
         critic, ends = make(5), segment(5, *shape)
-        monkeypatch.setattr(line_scan, "BATCH", 500)
+        monkeypatch.setattr(line_scan, "NUMBERS_AT_A_TIME", 500)
         whole, part = scan_line(critic, *ends), scan_line(critic, *ends, max_crossings=7)
         assert torch.equal(part.t, whole.t[:9]) and torch.equal(part.f, whole.f[:9])
         assert part.length == pytest.approx(whole.length * whole.t[8].item(), rel=ROUNDING)
@@ -225,42 +172,6 @@ def test_acceptance_on_200_segments(kind: str, segments: int) -> None:
         slope = input_gradient_norms(GradientNorm(critic, method="autograd"), third)
         f, n = critic(third).detach(), gradients.norm
         assert (slope - (n / (n + f.abs())) ** 2).abs().max() <= ROUNDING
-
-
-@every_critic
-def test_normalized_ends_are_the_limits_of_the_normalized_critic(kind: str) -> None:
-    make, shape = CRITICS[kind]
-    critic = make(6)
-    scan = scan_line(critic, *segment(6, *shape))
-    ends = normalized_ends(scan, piece_gradients(critic, scan).norm)
-    width = scan.t.diff()
-    near = 1e-6 * width  # from inside; D̂ moves by at most 1e-6 of the segment's length, 16 here
-    for end, t in ((0, scan.t[:-1] + near), (1, scan.t[1:] - near)):
-        assert (GradientNorm(critic)(scan.at(t)) - ends[:, end]).abs().max() <= 1.6e-5
-    norms = piece_gradients(critic, scan).norm
-    f, n, m = scan.f[1:-1], norms[:-1], norms[1:]
-    formula = f * (n - m) / ((n + f.abs()) * (m + f.abs()))
-    assert (ends[1:, 0] - ends[:-1, 1] - formula).abs().max() <= ROUNDING
-    assert formula.abs().max() > 1e-3
-
-
-@every_critic
-def test_jumps_and_rises_add_up(kind: str) -> None:
-    make, shape = CRITICS[kind]
-    critic, ends = make(8), segment(8, *shape)
-    torn = scan_normalized(critic, *ends)
-    first, last = GradientNorm(critic)(torch.stack(ends))
-    assert abs(torn.jumps.sum() + torn.rises.sum() - (last - first)) <= ROUNDING
-    assert len(torn.jumps) == len(torn.rises) - 1 == len(torn.scan.crossings)
-    ratio = torn.norm.log().diff().abs()
-    assert (torn.jumps.abs() <= (ratio / 4).tanh() + ROUNDING).all()  # the largest over all f, at f² = n₋ n₊
-
-
-def test_normalized_ends_where_value_and_gradient_vanish() -> None:
-    critic = hinges([0.5], [1.0])
-    scan = scan_line(critic, point(0.0), point(1.0))
-    ends = normalized_ends(scan, piece_gradients(critic, scan).norm)
-    assert ends.tolist() == [[0, 0], [0, pytest.approx(1 / 3, abs=ROUNDING)]]
 
 
 def test_chosen_pieces() -> None:
@@ -310,7 +221,13 @@ def smooth() -> nn.Sequential:
         (perceptron(0), torch.zeros(2), torch.zeros(2), {}, "one point"),
         (perceptron(0), torch.zeros(2), torch.zeros(3), {}, r"shapes \(2,\) and \(3,\)"),
         (perceptron(0), torch.zeros(2), torch.tensor([1.0, math.nan]), {}, "not finite"),
-        (perceptron(0), torch.zeros(2), torch.ones(2), {"max_crossings": 0}, "at least 1, or None, not 0"),
+        (
+            perceptron(0),
+            torch.zeros(2),
+            torch.ones(2),
+            {"max_crossings": 0},
+            "max_crossings=0 must be an integer",
+        ),
         (smooth(), torch.zeros(1), torch.ones(1), {}, "Softplus after Linear"),
         (nn.Sequential(nn.Linear(1, 2), nn.ReLU()), torch.zeros(1), torch.ones(1), {}, "one output"),
         (

@@ -5,64 +5,26 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from gncompanion.constraints.gradient_norm import FORMULAS, GradientNorm
 from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
-from gncompanion.models import DCGANCritic, MLPCritic, ResNetCritic
+from gncompanion.theory.affine_pieces import frozen_gates
 from gncompanion.theory.gradient_terms import (
     equivalent_point,
-    foot_point,
-    frozen_gates,
     relative_error,
     sensitivities,
     weight_gradient,
     weight_terms,
 )
+from tests.helpers.critics_with_biases import CRITICS, close, every_critic, plain
+from tests.helpers.draws import normal as random
 
 GRAN = partial(FORMULAS["gran"], eps=0.3)
 FORMS = {"gn": FORMULAS["gn"], "gn-0": FORMULAS["gn-0"], "gn-1": FORMULAS["gn-1"], "gran": GRAN}
 FORMS["pgn"] = FORMULAS["pgn"]
 every_form = pytest.mark.parametrize("name", FORMS)
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def _critics() -> dict[str, tuple[nn.Module, Tensor]]:
-    """Each with random biases too: with none the critic would be homogeneous."""
-    weights = torch.Generator().manual_seed(0)
-    made = {
-        "mlp": (MLPCritic(6, width=16, depth=3, generator=weights), random(5, 6)),
-        "dcgan": (DCGANCritic(8, 1, width=4, generator=weights), random(5, 1, 8, 8)),
-        "resnet": (ResNetCritic(8, 1, width=4, generator=weights), random(5, 1, 8, 8)),
-    }
-    for critic, _ in made.values():
-        critic.double()
-        for i, parameter in enumerate(critic.parameters()):
-            parameter.data += 0.1 * random(*parameter.shape, seed=i)
-    return made
-
-
-CRITICS = _critics()
-every_critic = pytest.mark.parametrize("kind", CRITICS)
-
-
-def plain(value: Tensor, critic: nn.Module) -> Tensor:
-    """By `backward`, which `weight_gradient` does not use."""
-    critic.zero_grad()
-    value.backward(retain_graph=True)
-    zeros = [torch.zeros_like(parameter) for parameter in critic.parameters()]
-    found = [parameter.grad for parameter in critic.parameters()]
-    pairs = zip(found, zeros, strict=True)
-    return torch.cat([(zero if grad is None else grad).flatten().clone() for grad, zero in pairs])
-
-
-def close(found: Tensor, expected: Tensor) -> bool:
-    """To 1e-10 of the largest entry: rounding of some hundred operations in float64, with room."""
-    return relative_error(found, expected) <= 1e-10
 
 
 def test_relative_error() -> None:
@@ -142,47 +104,6 @@ def test_both_terms_are_a_plain_gradient_at_another_point(kind: str, name: str) 
     with frozen_gates(critic, x):
         value = (slopes * a * critic(equivalent_point(x, f, g, formula=FORMS[name]))).sum()
     assert close(plain(value, critic), expected)
-
-
-@every_critic
-def test_the_foot_point(kind: str) -> None:
-    critic, x = CRITICS[kind]
-    f, g = (t.detach() for t in value_and_input_gradient(critic, x, method="autograd"))
-    foot = foot_point(x, f, g)
-    assert close(foot, equivalent_point(x, f, g))
-    assert close(foot, equivalent_point(x, f, g, formula=FORMULAS["gn-0"]))
-    assert not torch.allclose(foot, equivalent_point(x, f, g, formula=GRAN))
-    with frozen_gates(critic, x):
-        assert (critic(foot).abs() <= 1e-12 * (f.abs() + g.flatten(1).norm(dim=1))).all()
-    shortest = torch.linalg.pinv(g.flatten(1)[:, None]) @ -f[:, None, None]  # of all v with f + ⟨g, v⟩ = 0
-    assert close((foot - x).flatten(1), shortest[..., 0])
-
-
-@every_critic
-def test_frozen_gates_are_those_of_x(kind: str) -> None:
-    critic, x = CRITICS[kind]
-    v, point = random(*x.shape, seed=5), random(*x.shape, seed=6)
-    f, g = value_and_input_gradient(critic, x, method="autograd")
-    with frozen_gates(critic, x):
-        assert close(critic(x), f)
-        assert close(critic(point + v) - critic(point), (g * v).flatten(1).sum(1))
-    assert not torch.allclose(critic(point), critic(x) + (g * (point - x)).flatten(1).sum(1))
-
-
-def test_hooks_are_gone_afterwards_even_after_an_error() -> None:
-    critic, x = CRITICS["mlp"]
-    before = critic(x)
-    with pytest.raises(ZeroDivisionError), frozen_gates(critic, x + 1):
-        raise ZeroDivisionError
-    assert torch.equal(critic(x), before)
-    assert not any(module._forward_hooks for module in critic.modules())
-
-
-@pytest.mark.parametrize("activation", ["elu", "softplus"])
-def test_smooth_activations_have_no_gates(activation: str) -> None:
-    critic = MLPCritic(2, width=4, activation=activation)
-    with pytest.raises(ValueError, match="no gates"), frozen_gates(critic, torch.zeros(1, 2)):
-        pass
 
 
 @every_critic

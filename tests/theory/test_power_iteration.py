@@ -114,8 +114,8 @@ def test_the_gradient_vanishes_along_the_first_singular_pair_and_is_orthogonal_t
 @pytest.mark.parametrize(
     ("start", "n_iterations", "message"),
     [
-        (normal(5), 0, "n_iterations=0 must be at least 1"),
-        (normal(3), 1, r"start has shape \(3,\): it must have one number a row of W \(5, 3\)"),
+        (normal(5), 0, "n_iterations=0 must be an integer from 1 on"),
+        (normal(3), 1, r"start has shape \(3,\): must be one number per row of W, \(5, 3\)"),
         (torch.zeros(5).double(), 1, "orthogonal"),
     ],
 )

@@ -1,0 +1,80 @@
+"""Scan of a gradient-normalized critic along a segment, torn where its critic's linear pieces meet.
+
+    D̂ = f / (n + |f|),     n = ‖∇f‖, constant on each piece
+
+D̂ has two values at a knot, one from either side, and its jump is their difference. On a piece it is monotone
+in f, and so along the segment. `line_scan` finds the pieces.
+
+Source: Wu et al., 2109.02235, for D̂; the scan is ours.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
+from gncompanion.lipschitz.sequential import SequentialCritic
+
+__all__ = ["NormalizedScan", "normalized_ends", "scan_normalized"]
+
+
+class NormalizedScan(NamedTuple):
+    """The gradient-normalized critic D̂ = f / (n + |f|) along a segment, torn at the knots.
+
+    Attributes:
+        scan: Critic's K pieces.
+        norm: Gradient norm n = ‖∇f‖ on each piece, (K,), float64.
+        ends: Values of D̂ at the left and the right end of each piece, seen from inside it, (K, 2), float64.
+    """
+
+    scan: LineScan
+    norm: Tensor
+    ends: Tensor
+
+    @property
+    def jumps(self) -> Tensor:
+        """Jumps from left to right at the knots inside the segment, (K − 1,)."""
+        return self.ends[1:, 0] - self.ends[:-1, 1]
+
+    @property
+    def rises(self) -> Tensor:
+        """Rise on each piece, where D̂ is monotone, (K,): all variation is Σ |rises| + Σ |jumps|."""
+        return self.ends[:, 1] - self.ends[:, 0]
+
+
+def scan_normalized(
+    critic: SequentialCritic, x0: Tensor, x1: Tensor, *, max_crossings: int | None = None
+) -> NormalizedScan:
+    """Scan a critic, and its gradient-normalized version with it.
+
+    Args:
+        critic: The critic f itself, not the normalized one, as in `scan_line`.
+        x0: One end, (*shape).
+        x1: The other end, (*shape).
+        max_crossings: Number of crossings after which the scan stops; None = scan the whole segment.
+
+    Returns:
+        The scan, and D̂ at both ends of every piece.
+
+    Raises:
+        ValueError: `scan_line` refuses the critic, the segment or the number.
+    """
+    scan = scan_line(critic, x0, x1, max_crossings=max_crossings)
+    norm = piece_gradients(critic, scan).norm
+    return NormalizedScan(scan, norm, normalized_ends(scan, norm))
+
+
+def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:
+    """Compute D̂ = f / (n + |f|) at both ends of every piece, seen from inside it.
+
+    Args:
+        scan: Scan of the critic f, of K pieces.
+        norm: Gradient norm ‖∇f‖ of each piece, (K,), from `piece_gradients`.
+
+    Returns:
+        The values at the left and the right end, (K, 2); 0 where f = n = 0.
+    """
+    f = torch.stack([scan.f[:-1], scan.f[1:]], dim=1)
+    size = norm[:, None] + f.abs()
+    return torch.where(size == 0, 0.0, f / size.masked_fill(size == 0, 1.0))
