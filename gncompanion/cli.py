@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gncompanion.notebook import claims as ledger
-from gncompanion.notebook import execute as running
+from gncompanion.notebook.plan import parse_value, plan
+from gncompanion.tools.extras import complaint
 
 if TYPE_CHECKING:
     from gncompanion.experiment import Experiment
@@ -21,16 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
+class _BadInput(click.ClickException):
+    """One line on standard error, and exit code 2."""
+
+    exit_code = 2
+
+
 class _Group(click.Group):
-    """Commands whose bad input ends in one line and exit code 2, without a traceback."""
+    """Commands whose bad input, or a missing package, ends in one line and without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2
-            raise failure from None
+        except ModuleNotFoundError as missing:
+            raise _BadInput(complaint(missing)) from None
+        except (ValueError, FileNotFoundError) as error:
+            raise _BadInput(str(error)) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,8 +65,10 @@ def reproduce(
     in_place: bool,
 ) -> None:
     """Run NOTEBOOKS ("04" or "04_theorem5"; all of them by default) and gather their figures and claims."""
-    values = {name: running.parse_value(value) for name, value in parameters}
-    planned = running.plan([*only, *notebooks], parameters=values, full=full)
+    from gncompanion.notebook import reproduce as running
+
+    values = {name: parse_value(value) for name, value in parameters}
+    planned = plan([*only, *notebooks], parameters=values, full=full)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely, it ends its kernels too
     outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
@@ -71,8 +79,10 @@ def reproduce(
 @click.option("--markdown", is_flag=True, help="The table in README.md.")
 def claims(markdown: bool) -> None:
     """Print what the notebooks assert, and what came out."""
+    from gncompanion.notebook import claims as ledger
+
     if markdown:
-        click.echo(ledger.markdown())
+        click.echo(ledger.readme_table())
         return
     for notebook, entries in ledger.load_all().items():
         click.echo(notebook)
@@ -173,7 +183,7 @@ def _runs(
     from gncompanion.papers.scoring import Protocol, require
     from gncompanion.tools.names import require_known
 
-    values = {name: running.parse_value(value) for name, value in parameters}
+    values = {name: parse_value(value) for name, value in parameters}
     for name in values:
         require_known("unknown setting of a protocol", name, tuple(Protocol.__dataclass_fields__))
     require(protocol := Protocol(**values))
@@ -206,7 +216,7 @@ def _experiments(
     from gncompanion.papers import scoring as evaluation
     from gncompanion.tools.names import require_known
 
-    values = {name: running.parse_value(value) for name, value in parameters}
+    values = {name: parse_value(value) for name, value in parameters}
     for file in files:
         row = rows.read(file, values)
         for seed in seeds:

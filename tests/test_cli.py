@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gncompanion import cli
+from gncompanion.notebook import reproduce as running
 from gncompanion.notebook.claims import Ledger
-from gncompanion.notebook.execute import Job, Outcome
+from gncompanion.notebook.execute import Outcome
+from gncompanion.notebook.plan import Job
 from gncompanion.tools import paths
 
 
@@ -30,7 +32,7 @@ def ran(make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> 
         return {job: Outcome(1, 1, "five" if job.parameters.get("n") == 5 else None) for job in jobs}
 
     monkeypatch.setattr(paths, "notebooks", lambda: folder / "notebooks")
-    monkeypatch.setattr(cli.running, "reproduce", record)
+    monkeypatch.setattr(running, "reproduce", record)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     return calls
 

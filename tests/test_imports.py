@@ -27,7 +27,7 @@ MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "cost": BELOW["experiment"],
     "papers": BELOW["papers"] | {"metrics"},
     "cli": BELOW["cli"] | {"notebook"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "tools"},
     "__init__": BELOW["training"],
 }
 LIBRARIES = {  # beyond the standard library

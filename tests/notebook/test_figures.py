@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,28 +136,53 @@ def test_refuses_a_name_that_is_not_the_notebooks(name: str, figure: Figure, fig
     assert not figures_folder.exists()
 
 
-def test_dirty_means_that_what_makes_the_figure_has_changed(
-    figure: Figure, figures_folder: Path, make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def recorded() -> tuple[str | None, bool | None]:
-        figures.save(figure, "04_git", book=BOOK, arrays={})
-        sidecar = saved("04_git", figures_folder)
-        return sidecar["commit"], sidecar["dirty"]
+SOURCE = {"commit": "a" * 40, "dirty": False, "versions": {"torch": "2.15.0"}}
+LATER = SOURCE | {"commit": "b" * 40}
 
-    folder = make_checkout(nb04_theorem5=["x = 1"], nb05_other=["x = 1"])
-    monkeypatch.setattr(paths, "root", lambda: folder)
-    assert recorded() == (None, None)
-    for command in ("init", "add .", "-c user.name=n -c user.email=e commit -m first"):
-        subprocess.run(["git", *command.split()], cwd=folder, check=True, capture_output=True)
-    commit, dirty = recorded()
-    assert len(commit) == 40
-    assert dirty is False
-    (folder / "notebooks/05_other.ipynb").write_text("{}")
-    (folder / "figures").mkdir()
-    (folder / "figures/04_old.png").touch()
-    assert recorded() == (commit, False)
-    (folder / "notebooks/04_theorem5.ipynb").write_text("{}")
-    assert recorded() == (commit, True)
+
+def content(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
+
+
+def test_the_same_figure_at_another_commit_leaves_the_files_that_are_there(
+    figure: Figure, figures_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for source in (SOURCE, LATER, LATER | {"dirty": True}):
+        monkeypatch.setattr(figures, "provenance", lambda _, source=source: source)
+        figures.save(figure, "04_again", book=BOOK, arrays={"x": X}, seeds=[0])
+        found.append(content(figures_folder))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arrays": {"x": X + 1}},
+        {"arrays": {"x": X.astype("f4")}},
+        {"seeds": [1]},
+        {"data_digest": "d"},
+        {"source": LATER | {"versions": {"torch": "2.16.0"}}},
+        {"line": "red"},
+        {"lost": ".svg"},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_whatever_else_changes_is_written_with_its_commit(
+    change: dict, figure: Figure, figures_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"book": BOOK, "arrays": {"x": X}, "seeds": [0]}
+    monkeypatch.setattr(figures, "provenance", lambda _: SOURCE)
+    figures.save(figure, "04_again", **options)
+    source, line, lost = change.pop("source", LATER), change.pop("line", None), change.pop("lost", None)
+    if line:
+        figure.axes[0].lines[0].set_color(line)
+    if lost:
+        (figures_folder / f"04_again{lost}").unlink()
+    monkeypatch.setattr(figures, "provenance", lambda _: source)
+    figures.save(figure, "04_again", **options | change)
+    assert saved("04_again", figures_folder)["commit"] == LATER["commit"]
+    assert len(list(figures_folder.iterdir())) == 3
 
 
 def test_colours_are_seen_on_white_and_told_apart(figure: Figure) -> None:
