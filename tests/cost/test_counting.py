@@ -64,6 +64,7 @@ def test_each_part_moves_what_it_should(
     assert moves == dict(zip(PARTS, (critic, neither, critic, generator), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "n_dis", "allowed"), [("dcgan", 1, 0.80), ("resnet", 5, 0.85)])
 def test_an_iteration_against_wgan_gp_as_usually_written(network: str, n_dis: int, allowed: float) -> None:
     fast, penalty = (

@@ -368,6 +368,7 @@ def test_other_feature_maps_are_not_compared(tmp_path: Path) -> None:
 # The classifier
 
 
+@pytest.mark.slow
 def test_classifier_of_digits_orders_what_is_worse(tmp_path: Path) -> None:
     digits = data.load("digits")
     order = torch.randperm(len(digits), generator=seeded())
@@ -471,6 +472,7 @@ def saved(folder: Path, images: Tensor) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_whole_path_with_inception(
     random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,6 +496,7 @@ def test_whole_path_with_inception(
     assert scores.n == scores.n_reference == 6
 
 
+@pytest.mark.slow
 def test_inception_takes_grey_images_as_colour(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(random_weights))
     network, grey = Inception(verify=False), to_uint8(pictures(2, channels=1))

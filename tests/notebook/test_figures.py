@@ -72,6 +72,7 @@ figures.save(figure, "04_twice", book=book, arrays={"z": np.arange(3), "a": np.e
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     for folder, hash_seed in (("one", "1"), ("two", "2")):  # text hashes, and so the order of sets, differ

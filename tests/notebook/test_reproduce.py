@@ -73,6 +73,7 @@ def both(checkout: Path) -> SimpleNamespace:
     return run(checkout, "--only", "90", "91", "--jobs", "2")
 
 
+@pytest.mark.slow
 def test_a_notebook_that_succeeds_leaves_its_files(both: SimpleNamespace, checkout: Path) -> None:
     claims = json.loads((checkout / "figures/90_one.claims.json").read_text())
     assert claims["parameters"] == {"n": 3}
@@ -81,6 +82,7 @@ def test_a_notebook_that_succeeds_leaves_its_files(both: SimpleNamespace, checko
     assert '"outputs": []' in (checkout / "notebooks/90_one.ipynb").read_text()
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_leaves_the_old_files(both: SimpleNamespace, checkout: Path) -> None:
     assert both.returncode == 1
     assert (checkout / "figures/91_two.claims.json").read_text() == "old"
@@ -90,6 +92,7 @@ def test_a_notebook_that_fails_leaves_the_old_files(both: SimpleNamespace, check
     ]
 
 
+@pytest.mark.slow
 def test_says_how_long_and_how_large_and_lists_failures(both: SimpleNamespace, checkout: Path) -> None:
     lines = sorted(both.stdout.splitlines())
     assert [line.split()[:2] for line in lines] == [["90_one", "ok"], ["91_two", "FAILED"]]
@@ -105,6 +108,7 @@ def test_says_how_long_and_how_large_and_lists_failures(both: SimpleNamespace, c
     ]
 
 
+@pytest.mark.slow
 def test_in_place_renews_outputs_and_nothing_else(checkout: Path) -> None:
     file = checkout / "notebooks/90_one.ipynb"
     before = json.loads(file.read_text())
@@ -146,6 +150,7 @@ def test_gathering_leaves_what_came_out_as_it_was(tmp_path: Path) -> None:
     assert not (tmp_path / "staging").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["the process", "its group"])  # kill -INT; Ctrl-C in a terminal
 def test_an_interrupt_ends_kernels_and_leaves_the_old_files(whom: str, checkout: Path) -> None:
     started, old = checkout / "notebooks/started", checkout / "figures/92_old.png"
