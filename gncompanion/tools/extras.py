@@ -53,6 +53,6 @@ def _extra(module: str) -> str | None:
     for line in declared:
         name = re.match(r"[\w.-]+", line)
         extra = re.search(r"""extra == ["']([\w-]+)["']""", line)
-        if name and extra and name[0].replace("_", "-").lower() == wanted:
-            return extra[1]
+        if name and extra and name[0].replace("_", "-").lower() == wanted != "gncompanion":
+            return extra[1]  # one extra may need another: that brings no module of ours
     return None
