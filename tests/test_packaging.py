@@ -209,7 +209,11 @@ def test_the_package_alone_needs_torch_alone() -> None:
 @pytest.mark.parametrize("target", ["check", "test"])
 def test_make_looks_at_style_and_types_before_it_tests(target: str) -> None:
     recipe = subprocess.run(
-        ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--always-make", "PYTHON=python3", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     tools = re.findall(r"\.venv/bin/(ruff check|ruff format|mypy|pytest)", recipe)
     assert tools == ["ruff check", "ruff format", "mypy", "pytest"]
