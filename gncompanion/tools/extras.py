@@ -1,7 +1,4 @@
-"""What to install when a module is missing: the package itself needs torch alone, each use of it an extra.
-
-    papermill is not installed: pip install 'gncompanion[notebooks]'
-"""
+"""What to install when a module is missing: the package itself needs torch alone, each use of it an extra."""
 
 import re
 from importlib import metadata
