@@ -9,4 +9,18 @@ makes f / (‖∇f‖ + |f|) of any critic f, with the exact gradient, at 1.34 t
 from gncompanion.constraints.gradient_norm import GradientNorm
 from gncompanion.input_gradient import value_and_input_gradient
 
-__all__ = ["GradientNorm", "value_and_input_gradient"]
+__all__ = ["GradientNorm", "__version__", "value_and_input_gradient"]
+
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    """The version, looked up when somebody asks: most who import the package never do."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import metadata
+
+    try:
+        return metadata.version(__name__)
+    except metadata.PackageNotFoundError:
+        raise AttributeError("gncompanion is on the path but not installed, and has no version") from None

@@ -10,24 +10,28 @@ from typing import Any
 
 import click
 
-from gncompanion.notebook import claims as ledger
-from gncompanion.notebook import execute as running
+from gncompanion.notebook.plan import parse_value, plan
+from gncompanion.tools.extras import complaint
 
 __all__ = ["app"]
 
 
+class _BadInput(click.ClickException):
+    """One line on standard error, and exit code 2."""
+
+    exit_code = 2
+
+
 class _Group(click.Group):
-    """Commands whose bad input ends in one line and exit code 2, without a traceback."""
+    """Commands whose bad input, or a missing package, ends in one line and without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as missing:
+            raise _BadInput(complaint(missing)) from None
+        except (ValueError, FileNotFoundError) as error:
             raise _BadInput(str(error)) from None
-
-
-class _BadInput(click.ClickException):
-    exit_code = 2
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,7 +60,9 @@ def reproduce(
     in_place: bool,
 ) -> None:
     """Run NOTEBOOKS ("04" or "04_theorem5"; all of them by default) and gather their figures and claims."""
-    planned = running.plan([*only, *notebooks], parameters=_values(parameters), full=full)
+    from gncompanion.notebook import reproduce as running
+
+    planned = plan([*only, *notebooks], parameters=_values(parameters), full=full)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely, it ends its kernels too
     outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
@@ -67,8 +73,10 @@ def reproduce(
 @click.option("--markdown", is_flag=True, help="The table in README.md.")
 def claims(markdown: bool) -> None:
     """Print what the notebooks assert, and what came out."""
+    from gncompanion.notebook import claims as ledger
+
     if markdown:
-        click.echo(ledger.markdown())
+        click.echo(ledger.readme_table())
         return
     for notebook, entries in ledger.load_all().items():
         click.echo(notebook)
@@ -177,4 +185,4 @@ def table(files: Sequence[Path]) -> None:
 
 
 def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    return {name: running.parse_value(value) for name, value in parameters}
+    return {name: parse_value(value) for name, value in parameters}

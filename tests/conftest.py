@@ -1,19 +1,32 @@
-"""Fixtures for the rooms that record: a figures folder of the test's own, and a small checkout."""
+"""Fixtures of several rooms: one thread, a figures folder of the test's own, and a small checkout."""
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pytest
+import torch
 
 from gncompanion.tools import paths
 
-matplotlib.use("agg")  # no window, also where there is a screen
+with suppress(ModuleNotFoundError):  # where the front door alone is tested
+    import matplotlib
+
+    matplotlib.use("agg")  # no window, also where there is a screen
 
 Cell = str | tuple[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads of small networks wait for each other; and only one gives the same sums in every process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

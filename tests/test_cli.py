@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
+import gncompanion
 from gncompanion import cli
+from gncompanion.notebook import reproduce as running
 from gncompanion.notebook.claims import Ledger
-from gncompanion.notebook.execute import Job, Outcome
-from gncompanion.tools import paths
+from gncompanion.notebook.execute import Outcome
+from gncompanion.notebook.plan import Job
+from gncompanion.tools import extras, paths
 
 
 def invoke(*arguments: str) -> Result:
@@ -30,13 +33,30 @@ def ran(make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> 
         return {job: Outcome(1, 1, "five" if job.parameters.get("n") == 5 else None) for job in jobs}
 
     monkeypatch.setattr(paths, "notebooks", lambda: folder / "notebooks")
-    monkeypatch.setattr(cli.running, "reproduce", record)
+    monkeypatch.setattr(running, "reproduce", record)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     return calls
 
 
 def test_version() -> None:
     assert invoke("--version").output == f"gncompanion, version {version('gncompanion')}\n"
+
+
+def test_the_package_tells_its_version_too() -> None:
+    assert gncompanion.__version__ == version("gncompanion")
+    with pytest.raises(AttributeError, match="module 'gncompanion' has no attribute 'versoin'"):
+        _ = gncompanion.versoin
+
+
+def test_a_missing_package_is_one_line_with_its_extra(ran: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
+
+    monkeypatch.setattr(extras.metadata, "requires", lambda _: ['papermill>=2.6; extra == "notebooks"'])
+    monkeypatch.setattr(running, "reproduce", fail)
+    result = invoke("reproduce", "90")
+    assert result.exit_code == 2
+    assert result.output == "Error: papermill is not installed: pip install 'gncompanion[notebooks]'\n"
 
 
 def test_reproduce_passes_on_what_it_is_told(ran: list) -> None:

@@ -1,8 +1,10 @@
-"""Imports go one way, and importing the package loads nothing that few of its users need."""
+"""Imports go one way, a name means one thing, and importing the package loads little."""
 
 import ast
+import importlib
 import subprocess
 import sys
+from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -27,7 +29,7 @@ MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "cost": BELOW["experiment"],
     "papers": BELOW["papers"] | {"metrics"},
     "cli": BELOW["cli"] | {"notebook"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "tools"},
     "__init__": BELOW["training"],
 }
 LIBRARIES = {  # beyond the standard library
@@ -38,6 +40,19 @@ LIBRARIES = {  # beyond the standard library
     "lipschitz": {"torch", "numpy", "scipy"},
     "theory": {"torch", "numpy", "scipy", "ot"},
     "metrics": {"torch", "numpy", "pytorch_fid", "torch_fidelity"},
+}
+TWO_THINGS = {  # names that modules give to different things, and the reason
+    "LAYOUTS": "each family of networks has its own",
+    "Layout": "each family of networks has its own",
+    "METHODS": "being renamed in cost",
+    "Scale": "being renamed in models",
+    "build": "constraints.build and models.build, each called with its room's name",
+    "norms": "being merged into input_gradient.per_sample",
+    "require": "being renamed in papers",
+    "require_positive": "being replaced by tools.checks",
+    "save": "figures.save and checkpoint.save, each called with its module's name",
+    "share": "being renamed in training",
+    "start": "being renamed in models",
 }
 
 
@@ -89,8 +104,18 @@ def test_no_import_goes_in_circles() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def test_a_public_name_means_one_thing() -> None:
+    meanings = defaultdict(set)
+    for name in sorted(MODULES - {"gncompanion"}):
+        loaded = importlib.import_module(name)
+        for public in getattr(loaded, "__all__", ()):
+            meanings[public].add(id(getattr(loaded, public)))
+    assert {name for name, objects in meanings.items() if len(objects) > 1} == set(TWO_THINGS)
+
+
 def test_the_package_imports_torch_and_little_else() -> None:
     heavy = ["matplotlib", "scipy", "sklearn", "ot", "pandas", "seaborn", "papermill", "torchvision", "click"]
+    heavy += ["yaml", "PIL", "psutil", "gncompanion.tools.files"]  # tqdm: torch itself may load it
     code = f"import sys, gncompanion; print(*(name for name in {heavy} if name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.split() == []

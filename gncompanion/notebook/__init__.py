@@ -4,9 +4,9 @@
     book.save(figure, "slug", ...)
     book.claims.record(...)
 
-`execute` runs notebooks without a browser.
+`plan` and `reproduce` run notebooks without a browser.
 """
 
-from gncompanion.notebook.parameters import Notebook
+from gncompanion.notebook.book import Notebook
 
 __all__ = ["Notebook"]

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Protocol
+from typing import Any
 
-from gncompanion.notebook import figures
+from gncompanion.notebook.records import Book, to_json
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
 
-__all__ = ["Claim", "Ledger", "load_all", "markdown"]
+__all__ = ["Claim", "Ledger", "load_all", "readme_table"]
 
 _ENDING = ".claims.json"
 
@@ -54,21 +54,11 @@ class Claim:
             valid = "'holds', 'fails', 'holds if <condition>' or 'needs the full run'"
             raise ValueError(f"claim {self.id!r}: the verdict {self.verdict!r} is none of {valid}")
         try:
-            figures.to_json(self.evidence, levels=0)
+            to_json(self.evidence, levels=0)
         except ValueError:
             raise ValueError(
                 f"claim {self.id!r}: evidence that is not finite: {dict(self.evidence)}"
             ) from None
-
-
-class Book(figures.Book, Protocol):
-    """What a ledger needs to know of its notebook; `notebook.Notebook` offers it.
-
-    Attributes:
-        suffix: What sets this run's files apart from those of the default parameters; "" for these.
-    """
-
-    suffix: str
 
 
 class Ledger:
@@ -106,7 +96,7 @@ class Ledger:
         """Say in plain text what was claimed and what came out, without the evidence.
 
         Returns:
-            Two or more lines a claim, at most 100 characters wide.
+            Two or more lines per claim, at most 100 characters wide.
         """
         return "\n".join(
             fill(f"{number}. {claim.statement} [{claim.source}]", width=100, subsequent_indent="   ")
@@ -132,7 +122,7 @@ class Ledger:
             "claims": [asdict(claim) for claim in self._claims.values()],
         }
         path = paths.figures() / f"{self._book.name}{self._book.suffix}{_ENDING}"
-        write(path, (figures.to_json(content, levels=3) + "\n").encode())
+        write(path, (to_json(content, levels=3) + "\n").encode())
         return path
 
 
@@ -147,11 +137,11 @@ def load_all() -> dict[str, list[Claim]]:
     return {ledger["notebook"]: [Claim(**claim) for claim in ledger["claims"]] for ledger in ledgers}
 
 
-def markdown() -> str:
+def readme_table() -> str:
     """The claims of `load_all` as the README's table.
 
     Returns:
-        A Markdown table with a row a claim.
+        A Markdown table with one row per claim.
     """
     rows = [
         f"| [{name[:2]}](notebooks/{name}.ipynb) | {_cell(claim.statement)} | {_cell(claim.source)} "

@@ -8,42 +8,28 @@
                    the plotted arrays, each number so that it reads back as the same floating-point value
 
 The same run writes the same bytes: no date, no random identifier, keys sorted. A file is replaced whole,
-or not at all.
+or not at all; and a figure that comes out as the one that is there leaves that one in place, with its commit.
 """
 
 import io
-import json
-import platform
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
-from textwrap import indent
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gncompanion.notebook.provenance import device_name, provenance, same_run
+from gncompanion.notebook.records import Book, to_json
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Book", "save", "style", "to_json"]
-
-
-class Book(Protocol):
-    """What a figure needs to know of its notebook; `notebook.Notebook` offers it.
-
-    Attributes:
-        name: The notebook's file name without its ending, "04_theorem5".
-        parameters: Their values in this run, by name.
-    """
-
-    name: str
-    parameters: dict[str, Any]
+__all__ = ["place", "save", "style"]
 
 
 def style() -> None:
@@ -67,14 +53,14 @@ def save(
     """Write a figure as PNG and SVG into `paths.figures()`, and beside them its provenance as a JSON sidecar.
 
     Args:
-        figure: What to draw.
+        figure: The figure to draw.
         name: The files' name without ending, "04_slug"; `Notebook.figure_name` makes it.
         book: The notebook that draws.
-        arrays: What was plotted, by name: numbers, truth values or text of any shape; tensors are fine. A gap
-            is a masked entry (`np.ma.masked_invalid`), written as null; NaN and infinity are refused.
-        seeds: Of the runs behind the figure.
-        device: Where they ran, as torch names it: "cpu", "cuda:0".
-        data_digest: Of the data set they saw.
+        arrays: The plotted arrays, by name: numbers, truth values or text of any shape; tensors are fine. A
+            gap is a masked entry (`np.ma.masked_invalid`), written as null; NaN and infinity are refused.
+        seeds: Seeds of the runs behind the figure.
+        device: Device on which they ran, as torch names it: "cpu", "cuda:0".
+        data_digest: Digest of the data set that they saw.
 
     Returns:
         The PNG's path.
@@ -88,47 +74,38 @@ def save(
         "notebook": book.name,
         "parameters": book.parameters,
         "seeds": [int(seed) for seed in seeds],
-        "device": _device_name(device),
+        "device": device_name(device),
         "data_digest": data_digest,
         "arrays": {key: _plain(key, array) for key, array in arrays.items()},
-        **_provenance(book.name),
+        **provenance(book.name),
     }
     content = {
         ".json": (to_json(sidecar, levels=2) + "\n").encode(),
         ".svg": _drawn(figure, "svg", salt=name, metadata={"Date": None, "Creator": None}),
         ".png": _drawn(figure, "png", salt=name, metadata={"Software": None}),
     }
-    for ending, data in content.items():
-        write(paths.figures() / (name + ending), data)
+    place(paths.figures(), name, content)
     return paths.figures() / f"{name}.png"
 
 
-def to_json(content: Any, *, levels: int) -> str:
-    """Write JSON with a line for each entry of the outer levels: an array further in stays on its line.
+def place(folder: Path, name: str, content: Mapping[str, bytes]) -> None:
+    """Put a figure's files into a folder, unless the ones there show and say the same, but for the commit.
 
     Args:
-        content: Plain values; what has `tolist`, as arrays have, becomes a list.
-        levels: How many.
-
-    Returns:
-        The text, keys sorted.
-
-    Raises:
-        ValueError: A number is not finite.
+        folder: The figures' folder.
+        name: The files' name without ending.
+        content: The bytes of each file, by ending: ".json", ".svg" and ".png".
     """
-    match content:
-        case dict() if content and levels:
-            lines = [
-                f"{json.dumps(key)}: {to_json(content[key], levels=levels - 1)}" for key in sorted(content)
-            ]
-            opening, closing = "{}"
-        case [dict(), *_] if levels:
-            lines = [to_json(entry, levels=levels - 1) for entry in content]
-            opening, closing = "[]"
-        case _:
-            plain = {"ensure_ascii": False, "sort_keys": True, "allow_nan": False}
-            return json.dumps(content, **plain, default=lambda value: value.tolist())
-    return opening + "\n" + indent(",\n".join(lines), " ") + "\n" + closing
+    files = {folder / (name + ending): data for ending, data in content.items()}
+    if all(file.exists() and _same(file, data) for file, data in files.items()):
+        return
+    for file, data in files.items():
+        write(file, data)
+
+
+def _same(file: Path, data: bytes) -> bool:
+    old = file.read_bytes()
+    return same_run(old, data) if file.suffix == ".json" else old == data
 
 
 def _check_name(name: str, *, book: str) -> None:
@@ -168,39 +145,3 @@ def _drawn(figure: "Figure", ending: str, *, salt: str, metadata: dict[str, None
     with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(drawing, format=ending, metadata=metadata)
     return drawing.getvalue()
-
-
-def _provenance(notebook: str) -> dict[str, Any]:
-    # Only what makes this figure can make it dirty: the others change while all are regenerated.
-    makers = ("gncompanion", f"notebooks/{notebook}.ipynb", "constraints.txt")
-    changes = _git("status", "--porcelain", "--", *makers)
-    versions = {package: _version(package) for package in ("gncompanion", "matplotlib", "numpy", "torch")}
-    return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if changes is None else bool(changes),
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", *arguments]
-    try:
-        done = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or no commit yet
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # on the path, but not installed
-        return None
-
-
-def _device_name(device: str) -> str:
-    if not device.startswith("cuda"):
-        return f"{device} ({platform.machine()})"
-    import torch
-
-    return f"{device} ({torch.cuda.get_device_name(device)})"

@@ -10,7 +10,8 @@ import math
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["direct_labels", "image_grid", "line_with_spread"]
 
@@ -23,12 +24,12 @@ def line_with_spread(
     The whole range, because on small problems the runs of one method can differ by more than two methods do.
 
     Args:
-        ax: Where to draw.
-        x: (T,) the runs' common axis.
-        ys: (R, T) one row a run; NaN where a run has no value.
-        label: The method, for `direct_labels` or a legend.
-        color: The next of the style's colours by default.
-        marker: At each point, as matplotlib names it; none by default.
+        ax: Axes to draw on.
+        x: The runs' common axis, (T,).
+        ys: One row per run, (R, T); NaN where a run has no value.
+        label: Name of the method, for `direct_labels` or a legend.
+        color: Colour of the line and the band; the next of the style's colours by default.
+        marker: Marker at each point, as matplotlib names it; none by default.
 
     Returns:
         The axes.
@@ -38,7 +39,7 @@ def line_with_spread(
     """
     x, ys = np.asarray(x), np.asarray(ys, dtype=float)
     if ys.ndim != 2 or ys.shape[1:] != x.shape:
-        raise ValueError(f"ys has shape {ys.shape}, but a row a run is due: (R, {x.size})")
+        raise ValueError(f"ys has shape {ys.shape}, but one row per run is due: (R, {x.size})")
     note = f"median and range of {len(ys)} runs"
     if ax.get_title(loc="right") not in ("", note):
         raise ValueError(f"{label} has {len(ys)} runs on axes that show the {ax.get_title(loc='right')}")
@@ -59,37 +60,55 @@ def direct_labels(ax: Axes) -> Axes:
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: The axes were removed from their figure.
     """
-    ax.figure.draw_without_rendering()  # the layout decides how high the axes are
-    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
-    ends = [_last_finite(line.get_xydata()) for line in lines]
-    heights = ax.transData.transform(ends)[:, 1] * 72 / ax.figure.dpi  # in points
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("the axes belong to no figure any more: there is nothing to draw on")
+    figure.draw_without_rendering()  # the layout decides how high the axes are
+    lines = [line for line in ax.lines if not str(line.get_label()).startswith("_")]
+    ends = [_last_finite(line) for line in lines]
+    heights = ax.transData.transform(ends)[:, 1] * 72 / figure.dpi  # in points
     order = np.argsort(heights, kind="stable")
     shifts = _spread(heights[order], 1.2 * matplotlib.rcParams["font.size"]) - heights[order]
     for index, shift in zip(order, shifts, strict=True):
-        line, place = lines[index], {"xytext": (6, shift), "textcoords": "offset points", "va": "center"}
-        ax.annotate(line.get_label(), ends[index], color=line.get_color(), annotation_clip=False, **place)
+        ax.annotate(
+            str(lines[index].get_label()),
+            ends[index],
+            xytext=(6, shift),
+            textcoords="offset points",
+            va="center",
+            color=lines[index].get_color(),
+            annotation_clip=False,
+        )
     return ax
 
 
-def _last_finite(points: np.ndarray) -> np.ndarray:
-    return points[np.isfinite(points).all(axis=1)][-1]
+def _last_finite(line: Line2D) -> tuple[float, float]:
+    points = np.asarray(line.get_xydata())
+    x, y = points[np.isfinite(points).all(axis=1)][-1]
+    return x, y
 
 
-def _spread(heights: np.ndarray, step: float) -> np.ndarray:
+def _spread(heights: NDArray[np.float64], step: float) -> NDArray[np.float64]:
     """Keep sorted heights at least a step apart: midway between pushing all up and pushing all down."""
     steps = step * np.arange(len(heights))
     slack = heights - steps
-    return (np.maximum.accumulate(slack) + np.minimum.accumulate(slack[::-1])[::-1]) / 2 + steps
+    pushed_up = np.maximum.accumulate(slack)
+    pushed_down = np.minimum.accumulate(slack[::-1])[::-1]
+    return np.asarray((pushed_up + pushed_down) / 2 + steps)
 
 
 def image_grid(ax: Axes, images: ArrayLike, *, columns: int | None = None) -> Axes:
     """Show pictures side by side, row by row, a white line between them and no axes around.
 
     Args:
-        ax: Where to draw.
-        images: (N, C, H, W), C 1 or 3, from −1 (black) to 1 (white); values beyond are cut off.
-        columns: Pictures a row; about as many as rows by default.
+        ax: Axes to draw on.
+        images: The pictures, (N, C, H, W) with C 1 or 3, from −1 (black) to 1 (white); values beyond are cut
+            off.
+        columns: Pictures per row; about as many as rows by default.
 
     Returns:
         The axes.

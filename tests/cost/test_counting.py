@@ -38,6 +38,7 @@ def test_bytes_are_those_of_real_networks(networks: tuple[nn.Module, nn.Module])
     assert memory.peak == count("GN, primitive", **PLANE, only=["critic"])["critic"].bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "n_dis", "allowed"), [("dcgan", 1, 0.80), ("resnet", 5, 0.85)])
 def test_an_iteration_against_wgan_gp_as_usually_written(network: str, n_dis: int, allowed: float) -> None:
     fast, penalty = (

@@ -69,6 +69,7 @@ def test_closes_on_the_steepest_of_many_samples(activation: nn.Module, dim: int)
     assert steepest >= 0.9 * found.lower  # 20,000 samples come that near to any maximum that is not a spike
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
 def test_encloses_the_exact_constant_of_a_piecewise_linear_network(seed: int, activation: str) -> None:

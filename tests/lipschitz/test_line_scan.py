@@ -200,6 +200,7 @@ def test_float32_is_taken_in_float64_and_nothing_is_changed() -> None:
     assert critic.training and all(torch.equal(p, before[name]) for name, p in critic.named_parameters())
 
 
+@pytest.mark.slow
 def test_the_papers_critic_at_full_size() -> None:
     critic = DCGANCritic(32, 3, generator=seeded())
     x0, x1 = (2 * torch.rand(2, 3, 32, 32, generator=seeded()) - 1).double()

@@ -42,6 +42,7 @@ def test_theorem_5_of_the_upper_bounds(critic: nn.Sequential, shape: tuple[int, 
     assert halved[-1].item() == pytest.approx(0.5, rel=ROUNDING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["perceptron", "leaky perceptron"])
 def test_theorem_5_of_the_exact_constants(name: str) -> None:
     critic, (dim,) = THEOREM_5[name]
@@ -51,6 +52,7 @@ def test_theorem_5_of_the_exact_constants(name: str) -> None:
     assert exact[-1] < 0.9  # the theorem's point: strictly less, though every layer is 1-Lipschitz
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "constraint",
     [SpectralNormalization(), OperatorSpectralNormalization((1, 8, 8))],

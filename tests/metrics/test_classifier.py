@@ -14,6 +14,7 @@ from tests.helpers.draws import seeded
 from tests.helpers.pictures import noise, pictures
 
 
+@pytest.mark.slow
 def test_classifier_of_digits_orders_what_is_worse(tmp_path: Path) -> None:
     digits = data.load("digits")
     order = torch.randperm(len(digits), generator=seeded())

@@ -98,6 +98,7 @@ def saved(folder: Path, images: Tensor) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_whole_path_with_inception(
     random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +120,7 @@ def test_whole_path_with_inception(
     assert scores.n == scores.n_reference == 6
 
 
+@pytest.mark.slow
 def test_inception_takes_grey_images_as_colour(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(random_weights))
     network, grey = Inception(verify=False), to_uint8(pictures(2, channels=1))

@@ -99,7 +99,7 @@ def test_reads_the_default_runs_in_the_notebooks_order(ledger: Ledger, figures_f
     everything = claims.load_all()
     assert list(everything) == ["01_wgan", "04_theorem5"]
     assert [claim.id for claim in everything["04_theorem5"]] == ["monotone", "tight"]
-    assert claims.markdown().splitlines()[2:] == [
+    assert claims.readme_table().splitlines()[2:] == [
         "| [01](notebooks/01_wgan.ipynb) | Other. | 002 | fails |",
         "| [04](notebooks/04_theorem5.ipynb) | Depth lowers L. | 001, Theorem 5 | holds |",
         r"| [04](notebooks/04_theorem5.ipynb) | \|L\| is 1. | 001 | holds if the weights are orthogonal |",
@@ -111,4 +111,6 @@ def test_the_readme_has_the_table_of_the_committed_claims(monkeypatch: pytest.Mo
     readme = (paths.root() / "README.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- gncompanion claims --markdown -->\n(.*?)\n<!-- end -->", readme, flags=re.DOTALL)
     assert table, "README.md has lost the marks around its table of claims"
-    assert table[1] == claims.markdown(), "replace the table by what `gncompanion claims --markdown` prints"
+    assert table[1] == claims.readme_table(), (
+        "replace the table by what `gncompanion claims --markdown` prints"
+    )

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,14 +21,18 @@ BOOK = SimpleNamespace(name="04_theorem5", parameters={"n_layers": 3, "methods":
 X = np.linspace(0, 1, 5)
 
 
-@pytest.fixture
-def figure() -> Figure:
+def draw(color: str = "C0") -> Figure:
     figures.style()
     figure, ax = plt.subplots()
-    ax.plot(X, X**2, label="x²")
+    ax.plot(X, X**2, label="x²", color=color)
     ax.legend()
-    yield figure
-    plt.close(figure)
+    return figure
+
+
+@pytest.fixture
+def figure() -> Iterator[Figure]:
+    yield draw()
+    plt.close("all")
 
 
 def saved(name: str, figures_folder: Path) -> dict:
@@ -68,6 +72,7 @@ figures.save(figure, "04_twice", book=book, arrays={"z": np.arange(3), "a": np.e
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     for folder, hash_seed in (("one", "1"), ("two", "2")):  # text hashes, and so the order of sets, differ
@@ -137,28 +142,60 @@ def test_refuses_a_name_that_is_not_the_notebooks(name: str, figure: Figure, fig
     assert not figures_folder.exists()
 
 
-def test_dirty_means_that_what_makes_the_figure_has_changed(
-    figure: Figure, figures_folder: Path, make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def recorded() -> tuple[str | None, bool | None]:
-        figures.save(figure, "04_git", book=BOOK, arrays={})
-        sidecar = saved("04_git", figures_folder)
-        return sidecar["commit"], sidecar["dirty"]
+SOURCE = {"commit": "a" * 40, "dirty": False, "versions": {"torch": "2.15.0"}}
+LATER = SOURCE | {"commit": "b" * 40}
 
-    folder = make_checkout(nb04_theorem5=["x = 1"], nb05_other=["x = 1"])
-    monkeypatch.setattr(paths, "root", lambda: folder)
-    assert recorded() == (None, None)
-    for command in ("init", "add .", "-c user.name=n -c user.email=e commit -m first"):
-        subprocess.run(["git", *command.split()], cwd=folder, check=True, capture_output=True)
-    commit, dirty = recorded()
-    assert len(commit) == 40
-    assert dirty is False
-    (folder / "notebooks/05_other.ipynb").write_text("{}")
-    (folder / "figures").mkdir()
-    (folder / "figures/04_old.png").touch()
-    assert recorded() == (commit, False)
-    (folder / "notebooks/04_theorem5.ipynb").write_text("{}")
-    assert recorded() == (commit, True)
+
+def content(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
+
+
+def save_from(source: dict, monkeypatch: pytest.MonkeyPatch, *, color: str = "C0", **options: object) -> None:
+    """Draw and save a figure, as a new run of its notebook does."""
+    monkeypatch.setattr(figures, "provenance", lambda _: source)
+    arguments = {"book": BOOK, "arrays": {"x": X}, "seeds": [0]} | options
+    figures.save(draw(color), "04_again", **arguments)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "source", [LATER, LATER | {"dirty": True}, {**SOURCE, "commit": None, "dirty": None}]
+)
+def test_the_same_figure_at_another_commit_leaves_the_files_that_are_there(
+    source: dict, figures_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_from(SOURCE, monkeypatch)
+    first = content(figures_folder)
+    save_from(source, monkeypatch)
+    assert content(figures_folder) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arrays": {"x": X + 1}},
+        {"arrays": {"x": X.astype("f4")}},
+        {"seeds": [1]},
+        {"data_digest": "d"},
+        {"color": "C1"},
+        {"source": LATER | {"versions": {"torch": "2.16.0"}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_else_changes_is_written_with_its_commit(
+    change: dict, figures_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_from(SOURCE, monkeypatch)
+    save_from(**{"source": LATER} | change, monkeypatch=monkeypatch)
+    assert saved("04_again", figures_folder)["commit"] == LATER["commit"]
+
+
+def test_a_picture_that_is_lost_is_drawn_again(figures_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_from(SOURCE, monkeypatch)
+    (figures_folder / "04_again.svg").unlink()
+    save_from(LATER, monkeypatch)
+    assert len(content(figures_folder)) == 3
+    assert saved("04_again", figures_folder)["commit"] == LATER["commit"]
 
 
 def test_colours_are_seen_on_white_and_told_apart(figure: Figure) -> None:

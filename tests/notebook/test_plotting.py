@@ -40,7 +40,7 @@ def test_another_number_of_runs_needs_other_axes(ax: Axes) -> None:
 
 @pytest.mark.parametrize("ys", [YS[0], YS.T, YS[:, :3]])
 def test_refuses_another_shape(ys: np.ndarray, ax: Axes) -> None:
-    with pytest.raises(ValueError, match=r"a row a run is due: \(R, 4\)"):
+    with pytest.raises(ValueError, match=r"one row per run is due: \(R, 4\)"):
         plotting.line_with_spread(ax, X, ys, label="GN")
 
 

@@ -134,6 +134,7 @@ class TestRowsThatAreHere:
             chosen = {name: value for name, value in options.items() if name != "n_samples"}
             data.load(made.dataset, **{**made.dataset_options, **chosen})
 
+    @pytest.mark.slow
     def test_all_networks_and_constraints_build(self) -> None:
         built = set()
         for file in FILES:

@@ -82,6 +82,7 @@ def test_measured_stands_beside_printed_with_its_spread_over_seeds(file: Path) -
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

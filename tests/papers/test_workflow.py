@@ -37,6 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_rows_jobs_are_planned_and_what_is_done_is_not_redone(checkout: Path) -> None:
     planned = plan(checkout, "-p", "--config", "set=-p steps 20").splitlines()
     told = dict(line.split() for line in planned if line.startswith(("train ", "judge ", "notebook ")))

@@ -52,6 +52,7 @@ def test_a_smooth_critic_against_torch_func(activation: str) -> None:
     assert torch.allclose(norm_gradients(critic, x), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_images_and_probes() -> None:
     critic = DCGANCritic(8, 1, width=4, activation="softplus", generator=seeded())
     critic, x = critic.double(), normal(3, 1, 8, 8)

@@ -117,6 +117,7 @@ class TestLabels:
         with pytest.raises(ValueError, match="this critic is conditional"):
             run.score(x)
 
+    @pytest.mark.slow
     def test_a_finished_run_can_be_judged(self) -> None:
         found = judge(
             DIGITS.run(), EvaluationProtocol(metrics="classifier", n_samples=100, references={"digits": {}})
@@ -225,6 +226,7 @@ def die_at(step: int) -> Callable[[Any], Tensor]:
     return dying
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", ["gn", "gn+cr"])
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_an_interrupted_run_ends_as_one_left_alone(

@@ -158,6 +158,7 @@ def assert_synchronised(case: Case, found: tuple[Any, Any]) -> None:
             assert error(ours, 2 * theirs.chunk(2)[rank]) <= tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [c for c in CASES if not (c.is_refused or c.is_forgotten)],

@@ -75,6 +75,7 @@ def assert_shows_the_log(folder: Path) -> None:
         assert values == pytest.approx([row[name] for row in log], rel=1e-7)  # TensorBoard's are float32
 
 
+@pytest.mark.slow
 def test_a_signal_ends_at_a_checkpoint_and_training_goes_on_to_the_same_end(
     file: Path, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def kill_in_mid_run(start: Start, folder: Path, chance: random.Random) -> bool:
     return end(process) == -signal.SIGKILL and step_in(folder) < STEPS and not (folder / "log.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", range(TRIALS))
 def test_a_killed_run_ends_like_one_left_alone(
     trial: int, start: Start, undisturbed: Path, tmp_path: Path
@@ -142,6 +143,7 @@ def test_a_killed_run_ends_like_one_left_alone(
     print(f"killed after {killed_at} of {STEPS} steps; {sorted(done)} steps by each process")
 
 
+@pytest.mark.slow
 def test_a_kill_in_mid_write_leaves_what_was_there(start: Start, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     for file, step in (("settings.json", 0), ("step-000003", 0), ("step-000012", 9), ("log.csv", STEPS)):
@@ -154,6 +156,7 @@ def test_a_kill_in_mid_write_leaves_what_was_there(start: Start, undisturbed: Pa
     assert not list(folder.glob(".step*"))
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run_once(start: Start, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     both = [start(folder, pause=0.01) for _ in range(2)]

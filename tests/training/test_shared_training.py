@@ -81,6 +81,7 @@ def states(row: Path, runs: Path) -> dict[str, dict]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(row: Path, shared: Path, tmp_path: Path) -> None:
     for experiment in read(row).experiments().values():
         experiment.run(tmp_path / experiment.folder().name)
@@ -97,6 +98,7 @@ def test_two_processes_take_the_steps_of_one(row: Path, shared: Path, tmp_path: 
         assert torch.equal(two[name]["random"], one[name]["random"])
 
 
+@pytest.mark.slow
 def test_a_shared_training_that_is_killed_goes_on_to_the_same_end(
     row: Path, shared: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ MUCH = {"n_dis": 2, "lr_decay": "linear", "ema_start": 5}
 CASES = [(constraint, MUCH) for constraint in ("none", "clipping", "gp", "sn", "sn-operator", "gn", "gn+cr")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("constraint", "settings"), [*CASES, ("gn", {}), ("gn", {"ema_decay": None})], ids=str
 )

@@ -1,4 +1,4 @@
-"""Running notebooks: names are checked before anything runs, and only what succeeded reaches figures/.
+"""Running notebooks: only what succeeded reaches figures/, and nothing is left running.
 
 The runs are real ones, in a small checkout and with real kernels.
 """
@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from gncompanion.notebook.execute import parse_value, plan
-from gncompanion.tools import paths
+from gncompanion.notebook.reproduce import gather
+from gncompanion.tools.files import write
 
 TAG = {"tags": ["parameters"]}
 PARAMETERS = ("n: int = 3  # how many", TAG)
@@ -45,13 +45,11 @@ COMMAND = [sys.executable, "-c", APP, "reproduce"]
 
 @pytest.fixture(scope="module")
 def checkout(make_checkout: Callable[..., Path]) -> Path:
-    folder = make_checkout(
+    return make_checkout(
         nb90_one=[PARAMETERS, BOOK.format("90_one"), LARGE, RECORD],
         nb91_two=[PARAMETERS, BOOK.format("91_two"), RECORD, "raise RuntimeError('late\\n  and loud')"],
         nb92_stuck=[("y: int = 1  # another", TAG), STUCK],
     )
-    (folder / "notebooks/full/90_big.yml").write_text("n: 8\n")
-    return folder
 
 
 def run(checkout: Path, *arguments: str) -> SimpleNamespace:
@@ -75,6 +73,7 @@ def both(checkout: Path) -> SimpleNamespace:
     return run(checkout, "--only", "90", "91", "--jobs", "2")
 
 
+@pytest.mark.slow
 def test_a_notebook_that_succeeds_leaves_its_files(both: SimpleNamespace, checkout: Path) -> None:
     claims = json.loads((checkout / "figures/90_one.claims.json").read_text())
     assert claims["parameters"] == {"n": 3}
@@ -83,6 +82,7 @@ def test_a_notebook_that_succeeds_leaves_its_files(both: SimpleNamespace, checko
     assert '"outputs": []' in (checkout / "notebooks/90_one.ipynb").read_text()
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_leaves_the_old_files(both: SimpleNamespace, checkout: Path) -> None:
     assert both.returncode == 1
     assert (checkout / "figures/91_two.claims.json").read_text() == "old"
@@ -92,6 +92,7 @@ def test_a_notebook_that_fails_leaves_the_old_files(both: SimpleNamespace, check
     ]
 
 
+@pytest.mark.slow
 def test_says_how_long_and_how_large_and_lists_failures(both: SimpleNamespace, checkout: Path) -> None:
     lines = sorted(both.stdout.splitlines())
     assert [line.split()[:2] for line in lines] == [["90_one", "ok"], ["91_two", "FAILED"]]
@@ -107,6 +108,7 @@ def test_says_how_long_and_how_large_and_lists_failures(both: SimpleNamespace, c
     ]
 
 
+@pytest.mark.slow
 def test_in_place_renews_outputs_and_nothing_else(checkout: Path) -> None:
     file = checkout / "notebooks/90_one.ipynb"
     before = json.loads(file.read_text())
@@ -126,6 +128,29 @@ def test_in_place_renews_outputs_and_nothing_else(checkout: Path) -> None:
     assert (checkout / "elsewhere/90_one.claims.json").exists()
 
 
+def test_gathering_leaves_what_came_out_as_it_was(tmp_path: Path) -> None:
+    def stage(commit: str, **arrays: float) -> Path:
+        for name, array in arrays.items():
+            sidecar = {"commit": commit, "dirty": False, "arrays": array}
+            picture = {".json": json.dumps(sidecar), ".svg": f"<svg {array}>", ".png": f"PNG {array}"}
+            for ending, text in picture.items():
+                write(tmp_path / "staging" / f"{name}{ending}", text.encode())
+        write(tmp_path / "staging/04_x.claims.json", commit.encode())
+        return tmp_path / "staging"
+
+    figures = tmp_path / "figures"
+    gather(stage("first", **{"04_a-rate=0.5": 1.0, "04_b": 1.0}), figures)
+    first = {file.name: file.read_text() for file in figures.iterdir()}
+    assert len(first) == 7
+    gather(stage("second", **{"04_a-rate=0.5": 1.0, "04_b": 2.0}), figures)
+    changed = {file.name for file in figures.iterdir() if file.read_text() != first[file.name]}
+    assert changed == {"04_b.json", "04_b.svg", "04_b.png", "04_x.claims.json"}
+    assert json.loads((figures / "04_a-rate=0.5.json").read_text())["commit"] == "first"
+    assert json.loads((figures / "04_b.json").read_text())["commit"] == "second"
+    assert not (tmp_path / "staging").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["the process", "its group"])  # kill -INT; Ctrl-C in a terminal
 def test_an_interrupt_ends_kernels_and_leaves_the_old_files(whom: str, checkout: Path) -> None:
     started, old = checkout / "notebooks/started", checkout / "figures/92_old.png"
@@ -154,84 +179,3 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-@pytest.fixture
-def planned(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "notebooks", lambda: checkout / "notebooks")
-
-
-@pytest.mark.usefixtures("planned")
-class TestPlan:
-    def test_all_notebooks_by_default(self) -> None:
-        assert [job.name for job in plan()] == ["90_one", "91_two", "92_stuck"]
-
-    def test_some_by_number_or_name_once_and_in_order(self) -> None:
-        assert [job.name for job in plan(["91_two", "90", "91"])] == ["90_one", "91_two"]
-
-    def test_an_unknown_notebook_is_refused(self) -> None:
-        with pytest.raises(
-            ValueError, match=r"no notebook '4' \(valid: 90, 90_one, 91, 91_two, 92, 92_stuck\)"
-        ):
-            plan(["90", "4"])
-
-    def test_a_parameter_goes_to_the_notebooks_that_have_it(self) -> None:
-        jobs = plan(parameters={"n": 4, "y": 2})
-        assert [job.parameters for job in jobs] == [{"n": 4}, {"n": 4}, {"y": 2}]
-
-    def test_a_parameter_of_none_of_them_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"a parameter 'nn', did you mean 'n'\? \(valid: n, y\)"):
-            plan(parameters={"n": 4, "nn": 5})
-        with pytest.raises(ValueError, match="a parameter 'y'"):
-            plan(["90"], parameters={"y": 2})
-
-    def test_full_runs_once_for_each_parameter_file(self) -> None:
-        jobs = plan(full=True)
-        assert [(job.name, job.notebook.stem, job.parameters) for job in jobs] == [
-            ("90_big", "90_one", {"n": 8})
-        ]
-        assert plan(full=True, parameters={"n": 2})[0].parameters == {"n": 2}
-
-    def test_small_runs_train_anew_and_full_ones_resume(self) -> None:
-        assert plan(["90"])[0].runs == paths.root() / "build/runs/90_one"
-        assert plan(full=True)[0].runs == paths.runs()
-
-    def test_full_without_a_parameter_file_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"no notebooks/full/NN_\*\.yml for 91_two"):
-            plan(["91"], full=True)
-
-    def test_a_parameter_files_names_are_checked_too(self, checkout: Path) -> None:
-        file = checkout / "notebooks/full/91_bad.yml"
-        file.write_text("m: 8\n")
-        with pytest.raises(ValueError, match="91_bad: 91_two has no parameter 'm'"):
-            plan(full=True)
-        file.unlink()
-
-    def test_no_notebooks_are_no_success(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(paths, "notebooks", lambda: tmp_path)
-        with pytest.raises(ValueError, match="there are no notebooks"):
-            plan()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("8", 8),
-        ("1e-3", 1e-3),
-        ("-2.5", -2.5),
-        ("x", "x"),
-        ("True", True),
-        ("true", True),
-        ("None", None),
-        ("null", None),
-        ('["nope"]', ["nope"]),
-        ("[sn, gn]", ["sn", "gn"]),
-        ("[1, 2]", [1, 2]),
-        ("'8'", "8"),
-        ("cuda:0", "cuda:0"),
-        ("a b", "a b"),
-    ],
-)
-def test_values_are_read_as_people_write_them(text: str, value: object) -> None:
-    assert parse_value(text) == value
-    assert type(parse_value(text)) is type(value)

@@ -1,0 +1,116 @@
+"""What to run: notebooks, each with its parameters, and every name compared with what there is beforehand."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gncompanion.notebook.parameters import declared_parameters
+from gncompanion.tools import paths
+from gncompanion.tools.names import require_known
+
+__all__ = ["Job", "parse_value", "plan"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to run with one set of parameters.
+
+    Args:
+        name: Name of the run: the notebook's, or that of its parameter file.
+        notebook: The .ipynb file.
+        parameters: Values that papermill injects; empty for the committed defaults.
+        full: Whether the parameters are those of a file in notebooks/full/.
+    """
+
+    name: str
+    notebook: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    full: bool = False
+
+    @property
+    def executed(self) -> Path:
+        """Where the executed notebook goes."""
+        return paths.root() / "build" / "notebooks" / f"{self.name}.ipynb"
+
+    @property
+    def staging(self) -> Path:
+        """Where its figures and claims wait until it has succeeded."""
+        return paths.root() / "build" / "figures" / self.name
+
+    @property
+    def runs(self) -> Path:
+        """Where its training runs go."""
+        return paths.runs() if self.full else paths.root() / "build" / "runs" / self.name
+
+
+def plan(
+    only: Sequence[str] = (), *, parameters: Mapping[str, Any] | None = None, full: bool = False
+) -> list[Job]:
+    """Choose what to run, and refuse every unknown notebook or parameter.
+
+    Args:
+        only: Notebooks by number or name, "04" or "04_theorem5"; all of them by default.
+        parameters: Values by name, each for the notebooks that declare it.
+        full: Run each notebook once for each of its parameter files notebooks/full/NN_*.yml, not once with
+            its defaults.
+
+    Returns:
+        The jobs, in the notebooks' order.
+
+    Raises:
+        ValueError: A notebook or a parameter does not exist, or there is nothing to run.
+    """
+    declared = {notebook: declared_parameters(notebook) for notebook in _chosen(only)}
+    for name in parameters or {}:
+        require_known("none of the notebooks has a parameter", name, sorted(set().union(*declared.values())))
+    jobs = []
+    for notebook, valid in declared.items():
+        shared = {name: value for name, value in (parameters or {}).items() if name in valid}
+        for run, settings in _settings(notebook, full=full):
+            for name in settings:
+                require_known(f"{run}: {notebook.stem} has no parameter", name, valid)
+            jobs.append(Job(run, notebook, settings | shared, full))
+    if not jobs:
+        raise ValueError(f"no notebooks/full/NN_*.yml for {', '.join(file.stem for file in declared)}")
+    return jobs
+
+
+def parse_value(text: str) -> Any:
+    """Read a parameter's value as given on the command line.
+
+    Args:
+        text: A Python literal ("8", "1e-3", "None", "['sn']"), YAML ("true", "[sn, gn]") or plain text.
+
+    Returns:
+        The value.
+    """
+    import yaml
+
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return yaml.safe_load(text)
+
+
+def _chosen(only: Sequence[str]) -> list[Path]:
+    notebooks = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+    by_name = {key: file for file in notebooks for key in (file.stem[:2], file.stem)}
+    for name in only:
+        require_known("no notebook", name, by_name)
+    chosen = {by_name[name] for name in only} if only else set(notebooks)
+    if not chosen:
+        raise ValueError("there are no notebooks yet")
+    return sorted(chosen)
+
+
+def _settings(notebook: Path, *, full: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the parameters of each run of a notebook."""
+    if not full:
+        yield notebook.stem, {}
+        return
+    import yaml
+
+    for file in sorted((notebook.parent / "full").glob(f"{notebook.stem[:2]}_*.yml")):
+        yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8")) or {}
