@@ -44,15 +44,10 @@ LIBRARIES = {  # beyond the standard library
 TWO_THINGS = {  # names that modules give to different things, and the reason
     "LAYOUTS": "each family of networks has its own",
     "Layout": "each family of networks has its own",
-    "METHODS": "being renamed in cost",
-    "Scale": "being renamed in models",
     "build": "constraints.build and models.build, each called with its room's name",
-    "norms": "being merged into input_gradient.per_sample",
-    "require": "being renamed in papers",
-    "require_positive": "being replaced by tools.checks",
+    "gather": "a rule of the primitive bears the name of torch's operation",
+    "interpolate": "a rule of the primitive bears the name of torch's operation",
     "save": "figures.save and checkpoint.save, each called with its module's name",
-    "share": "being renamed in training",
-    "start": "being renamed in models",
 }
 
 

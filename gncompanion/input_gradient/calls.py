@@ -24,8 +24,8 @@ __all__ = [
     "Rule",
     "Unsupported",
     "place_of",
-    "require",
     "require_separate",
+    "require_supported",
     "scaled",
 ]
 
@@ -80,7 +80,7 @@ class Replay:
 Rule = Callable[[Call], Replay]
 
 
-def require(condition: bool, why: str) -> None:
+def require_supported(condition: bool, why: str) -> None:
     """Refuse a call unless a condition holds."""
     if not condition:
         raise Unsupported(why)

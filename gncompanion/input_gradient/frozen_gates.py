@@ -20,10 +20,10 @@ from torch.autograd.function import once_differentiable
 from gncompanion.input_gradient.calls import scaled
 from gncompanion.input_gradient.tape import Tape
 
-__all__ = ["frozen_gates", "start"]
+__all__ = ["start", "through_frozen_gates"]
 
 
-def frozen_gates(
+def through_frozen_gates(
     tape: Tape, f: Tensor, g: Tensor, x: Tensor, deltas: Sequence[Tensor | None]
 ) -> tuple[Tensor, Tensor]:
     """Give f and g their gradient in the weights on the tape.

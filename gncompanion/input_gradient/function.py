@@ -35,7 +35,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gncompanion.input_gradient.calls import CoupledSamples, Unsupported
 from gncompanion.input_gradient.coupling import are_coupled, can_be_checked, known_coupling, remember
-from gncompanion.input_gradient.frozen_gates import frozen_gates, start
+from gncompanion.input_gradient.frozen_gates import start, through_frozen_gates
 from gncompanion.input_gradient.per_sample import norms
 from gncompanion.input_gradient.recorder import Recorder
 from gncompanion.input_gradient.tape import Tape
@@ -244,7 +244,7 @@ def _through_frozen_gates(
     f, x = f.detach(), recorder.untouched_input(leaf)
     if verify:
         _verify(recorder.tape, f, g, x)
-    return (frozen_gates(recorder.tape, f, g, x, deltas) if recorder.edges else (f, g)), None
+    return (through_frozen_gates(recorder.tape, f, g, x, deltas) if recorder.edges else (f, g)), None
 
 
 def _verify(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gncompanion.input_gradient.calls import Call, Replay, Rule, require, require_separate, scaled
+from gncompanion.input_gradient.calls import Call, Replay, Rule, require_separate, require_supported, scaled
 from gncompanion.input_gradient.linear_maps import column, dims_of, only_first_tracked, where
 
 __all__ = [
@@ -65,7 +65,7 @@ def elementwise(call: Call) -> Replay:
     """Any elementwise piecewise linear function; autograd itself says its slope, also at the kinks."""
     h = only_first_tracked(call)
     others = [*call.args[1:], *call.kwargs.values()]
-    require(not any(isinstance(v, Tensor) for v in others), "its bounds are tensors")
+    require_supported(not any(isinstance(v, Tensor) for v in others), "its bounds are tensors")
     leaf = h.detach().clone().requires_grad_()
     out = call.function(leaf.clone(), *call.args[1:], **call.kwargs)
     (slope,) = torch.autograd.grad(out.sum(), leaf)
@@ -76,7 +76,7 @@ def elementwise(call: Call) -> Replay:
 def dropout(call: Call) -> Replay:
     """Dropout outside training, where it is the identity."""
     h = only_first_tracked(call)
-    require(not call.argument(2, "training", True), "it is random: dropout in training mode")
+    require_supported(not call.argument(2, "training", True), "it is random: dropout in training mode")
     return Replay(lambda a, u: u, (h,))
 
 
@@ -84,7 +84,7 @@ def max_pool(call: Call) -> Replay:
     """Max pooling of (N, C, ...), with the positions that are the greatest at h."""
     h = only_first_tracked(call)
     require_separate(h.dim() == POOLED[call.function], "its input has no batch dimension")
-    require(not call.kwargs.get("return_indices"), "it returns indices")
+    require_supported(not call.kwargs.get("return_indices"), "it returns indices")
     with torch.no_grad():
         _, where = call.function(h, *call.args[1:], **{**call.kwargs, "return_indices": True})
 
@@ -107,7 +107,7 @@ def along_dimension(name: str) -> Rule:
 
     def rule(call: Call) -> Replay:
         h, dim = only_first_tracked(call), call.argument(1, "dim", -1 if name == "sort" else None)
-        require(not isinstance(dim, Tensor), "it compares two tensors")
+        require_supported(not isinstance(dim, Tensor), "it compares two tensors")
         require_separate(isinstance(dim, int), "without `dim` it includes the batch")
         require_separate(0 not in dims_of(dim, h.dim()))
         with torch.no_grad():

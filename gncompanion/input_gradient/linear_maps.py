@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gncompanion.input_gradient.calls import Call, Replay, Rule, require, require_separate, scaled
+from gncompanion.input_gradient.calls import Call, Replay, Rule, require_separate, require_supported, scaled
 
 __all__ = [
     "addmm",
@@ -50,9 +50,9 @@ def dims_of(value: Any, ndim: int) -> set[int]:
 def only_first_tracked(call: Call) -> Tensor:
     """Return the first argument; refuse a call of which another one depends on x."""
     h, *rest = call.args
-    require(call.is_tracked(h), "its first argument does not depend on x but another one does")
+    require_supported(call.is_tracked(h), "its first argument does not depend on x but another one does")
     others = [*rest, *call.kwargs.values()]
-    require(not any(map(call.is_tracked, others)), "two of its arguments depend on x")
+    require_supported(not any(map(call.is_tracked, others)), "two of its arguments depend on x")
     return h  # type: ignore[no-any-return]  # a tensor, since it is tracked
 
 
@@ -97,7 +97,7 @@ def sum_of(function: Callable[..., Tensor], *, reverse: bool = False) -> Rule:
     def rule(call: Call) -> Replay:
         x, y = call.args[:2][::-1] if reverse else call.args[:2]
         _same_rank(call, (x, y))
-        require(call.kwargs.keys() <= {"alpha"}, "it takes further arguments")
+        require_supported(call.kwargs.keys() <= {"alpha"}, "it takes further arguments")
         left, right = call.is_tracked(x), call.is_tracked(y)
 
         def replay(a: Tensor, x: Any, y: Any, **kwargs: Any) -> Tensor:
@@ -111,16 +111,18 @@ def sum_of(function: Callable[..., Tensor], *, reverse: bool = False) -> Rule:
 
 def product(call: Call) -> Replay:
     """h times a constant."""
-    require(len(call.args) == 2 and not call.kwargs, "it takes further arguments")
-    require(not all(map(call.is_tracked, call.args)), "it multiplies two tensors that both depend on x")
+    require_supported(len(call.args) == 2 and not call.kwargs, "it takes further arguments")
+    require_supported(
+        not all(map(call.is_tracked, call.args)), "it multiplies two tensors that both depend on x"
+    )
     _same_rank(call, call.args)
     return Replay(lambda a, x, y: torch.mul(x, y), call.args)
 
 
 def quotient(call: Call) -> Replay:
     """h divided by a constant."""
-    require(len(call.args) == 2 and not call.kwargs, "it takes further arguments")
-    require(not call.is_tracked(call.args[1]), "it divides by a tensor that depends on x")
+    require_supported(len(call.args) == 2 and not call.kwargs, "it takes further arguments")
+    require_supported(not call.is_tracked(call.args[1]), "it divides by a tensor that depends on x")
     _same_rank(call, call.args)
     return Replay(lambda a, x, y: torch.div(x, y), call.args)
 
@@ -148,8 +150,8 @@ def affine(call: Call) -> Replay:
 def addmm(call: Call) -> Replay:
     """β·b + α·h W, with a constant matrix from the right: what nn.Linear was, written by hand."""
     b, h, weight = call.args[:3]
-    require(call.is_tracked(h) and not call.is_tracked(b), "what it adds depends on x")
-    require(not call.is_tracked(weight), "it multiplies two tensors that both depend on x")
+    require_supported(call.is_tracked(h) and not call.is_tracked(b), "what it adds depends on x")
+    require_supported(not call.is_tracked(weight), "it multiplies two tensors that both depend on x")
     beta: float = call.kwargs.get("beta", 1)
     alpha: float = call.kwargs.get("alpha", 1)
 
@@ -162,7 +164,9 @@ def addmm(call: Call) -> Replay:
 def matmul(call: Call) -> Replay:
     """h W, with a constant matrix or vector; from the left only behind the batch, where no samples mix."""
     left, right = call.args[:2]
-    require(not (call.is_tracked(left) and call.is_tracked(right)), "two of its arguments depend on x")
+    require_supported(
+        not (call.is_tracked(left) and call.is_tracked(right)), "two of its arguments depend on x"
+    )
     h, weight, least = (left, right, 2) if call.is_tracked(left) else (right, left, 3)
     require_separate(h.dim() >= least and weight.dim() <= 2)
     return Replay(lambda a, x, y: torch.matmul(x, y), (left, right))
@@ -171,7 +175,7 @@ def matmul(call: Call) -> Replay:
 def where(call: Call) -> Replay:
     """One of two values, chosen by a condition that does not depend on x but for its sign."""
     condition, x, y = call.args
-    require(not call.is_tracked(condition), "its condition is a tensor that depends on x")
+    require_supported(not call.is_tracked(condition), "its condition is a tensor that depends on x")
     _same_rank(call, (condition, x, y))
     left, right = call.is_tracked(x), call.is_tracked(y)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gncompanion.input_gradient.calls import Call, Replay, Rule, require, require_separate, scaled
+from gncompanion.input_gradient.calls import Call, Replay, Rule, require_separate, require_supported, scaled
 from gncompanion.input_gradient.linear_maps import dims_of, only_first_tracked, run_again
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 def reshape(call: Call) -> Replay:
     """view, reshape, flatten, unflatten: row-major, samples stay apart while dimension 0 keeps its length."""
     only_first_tracked(call)
-    require(not isinstance(call.argument(1, "dtype"), torch.dtype), "it reinterprets bits")
+    require_supported(not isinstance(call.argument(1, "dtype"), torch.dtype), "it reinterprets bits")
     return run_again(call)
 
 
@@ -127,7 +127,7 @@ def gather(call: Call) -> Replay:
 def pad(call: Call) -> Replay:
     """Padding with zeros, or with h's own values."""
     h = only_first_tracked(call)
-    require(not call.argument(3, "value"), "it pads with a non-zero constant")
+    require_supported(not call.argument(3, "value"), "it pads with a non-zero constant")
     require_separate(len(call.argument(1, "pad")) // 2 < h.dim())
     return run_again(call)
 

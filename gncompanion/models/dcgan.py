@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator
-from gncompanion.models.initialisation import Rule, initialise, normal
+from gncompanion.models.initialisation import InitialisationRule, initialise, normal
 from gncompanion.models.layouts import layout_for
 from gncompanion.tools.checks import is_number, require
 from gncompanion.tools.names import pick
@@ -196,7 +196,7 @@ def flat_head(n_features: int, *, bias: bool = True) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(n_features, 1, bias=bias))
 
 
-def scaled_normal(width: int) -> Rule:
+def scaled_normal(width: int) -> InitialisationRule:
     """Make the rule of the initial weights: N(0, σ²) with σ = 0.02·√(64 / width), biases zero.
 
     Args:

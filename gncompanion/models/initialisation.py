@@ -19,8 +19,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gncompanion.models.blocks import LearnedScale
 
 __all__ = [
+    "InitialisationRule",
     "Layer",
-    "Rule",
     "initialise",
     "kaiming",
     "normal",
@@ -31,10 +31,10 @@ __all__ = [
 
 Affine = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 Layer = Affine | nn.Embedding
-Rule = Callable[[Layer, torch.Generator | None], None]
+InitialisationRule = Callable[[Layer, torch.Generator | None], None]
 
 
-def normal(std: float) -> Rule:
+def normal(std: float) -> InitialisationRule:
     """Make the rule that draws weights from N(0, std²) and sets biases to zero.
 
     Args:
@@ -71,7 +71,11 @@ def uniform(layer: Layer, generator: torch.Generator | None) -> None:
 
 
 def initialise(
-    module: nn.Module, rule: Rule, generator: torch.Generator | None = None, *, embeddings: bool = False
+    module: nn.Module,
+    rule: InitialisationRule,
+    generator: torch.Generator | None = None,
+    *,
+    embeddings: bool = False,
 ) -> None:
     """Draw all weights of a network anew, in the order of its layers.
 
