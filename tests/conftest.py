@@ -20,13 +20,20 @@ with suppress(ModuleNotFoundError):  # where the front door alone is tested
 Cell = str | tuple[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     """Threads of small networks wait for each other; and only one gives the same sums in every process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that `paths.runs()` gives for the length of a test."""
+    monkeypatch.setenv("GNCOMPANION_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_the_readmes_gan_needs_torch_alone(installed: Path) -> None:
     assert Path(file).is_relative_to(installed)
 
 
-@pytest.mark.parametrize("module", ["numpy", "click", "matplotlib", "tqdm", "gncompanion.data"])
+@pytest.mark.parametrize("module", ["numpy", "click", "matplotlib", "tqdm", "gncompanion.metrics"])
 def test_nothing_else_is_in_reach(module: str, installed: Path) -> None:
     assert "ModuleNotFoundError" in python(installed, f"import {module}").stderr
 

@@ -1,12 +1,9 @@
-"""For all tests of experiments: a place for runs, one thread, and a look at the steps that are trained."""
+"""For all tests of experiments: a look at the steps that are trained."""
 
 import pytest
 from torch import Tensor
 
 from gncompanion.training import Training
-from tests.helpers.fixtures import one_thread, runs
-
-__all__ = ["one_thread", "runs"]
 
 
 @pytest.fixture
