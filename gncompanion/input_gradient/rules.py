@@ -3,7 +3,7 @@
     RULES[function](call) -> Replay        run as replay.function(a, *args, **kwargs), with u in place of h
 
 Everything not in `RULES` is refused, never guessed. To add an operation, write its rule in `linear_maps`,
-`shapes` or `gates` (or find the one that fits), name it in the table below, and add a critic that uses it to
+`shapes` or `gates` (or find the one that fits), name it in `OPERATIONS`, and add a critic that uses it to
 the tests of rules, which compare with double backpropagation.
 """
 
@@ -56,7 +56,7 @@ def _spellings(*names: str) -> set[Callable[..., Any]]:
     return {getattr(space, name) for space in spaces for name in names if hasattr(space, name)}
 
 
-_BY_NAME: list[tuple[Rule, tuple[str, ...], tuple[str, ...]]] = [
+OPERATIONS: list[tuple[Rule, tuple[str, ...], tuple[str, ...]]] = [
     (linear_maps.affine, ("input", "weight", "bias"), ("linear", "conv1d", "conv2d", "conv3d")),
     (
         linear_maps.affine,
@@ -112,11 +112,11 @@ _BY_NAME: list[tuple[Rule, tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 RULES: dict[Callable[..., Any], Rule] = {
-    function: rule for rule, _, names in _BY_NAME for function in _spellings(*names)
+    function: rule for rule, _, names in OPERATIONS for function in _spellings(*names)
 }
 RULES |= dict.fromkeys(gates.POOLED, gates.max_pool)
 
 LEADING: dict[Callable[..., Any], tuple[str, ...]] = {
     **dict.fromkeys(RULES, INPUT),
-    **{function: leading for _, leading, names in _BY_NAME for function in _spellings(*names)},
+    **{function: leading for _, leading, names in OPERATIONS for function in _spellings(*names)},
 }
