@@ -4,14 +4,15 @@ click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with
 """
 
 import signal
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from gncompanion.notebook.plan import parse_value, plan
-from gncompanion.tools.extras import complaint
+from gncompanion.notebook.plan import plan
+from gncompanion.tools import paths
+from gncompanion.tools.refusals import explained, require_writable
 
 __all__ = ["app"]
 
@@ -23,20 +24,26 @@ class _BadInput(click.ClickException):
 
 
 class _Group(click.Group):
-    """Commands whose bad input, or a missing package, ends in one line and without a traceback."""
+    """Commands for which what can be foreseen to go wrong ends in one line; --traceback shows the rest."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except ModuleNotFoundError as missing:
-            raise _BadInput(complaint(missing)) from None
-        except (ValueError, FileNotFoundError) as error:
-            raise _BadInput(str(error)) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            line = explained(error)
+            if line is None:
+                raise
+            if ctx.params["traceback"]:
+                traceback.print_exc()
+            raise _BadInput(line) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gncompanion", prog_name="gncompanion")
-def app() -> None:
+@click.option("--traceback", is_flag=True, help="Where a command is refused, also show the calls.")
+def app(traceback: bool) -> None:
     """Gradient normalization for GANs, run and checked claim by claim."""
 
 
@@ -63,6 +70,8 @@ def reproduce(
     from gncompanion.notebook import reproduce as running
 
     planned = plan([*only, *notebooks], parameters=_values(parameters), full=full)
+    for folder in (output or paths.figures(), paths.scratch()):
+        require_writable(folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely, it ends its kernels too
     outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
@@ -118,6 +127,7 @@ def train(
 
     if not files:
         raise ValueError("nothing to train: name a row with -f")
+    require_writable(paths.runs())
     with joined() as share:
         for chosen in select(files, _values(parameters), seeds=seeds, methods=methods):
             if share.rank == 0:
@@ -184,5 +194,9 @@ def table(files: Sequence[Path]) -> None:
     click.echo(tables.markdown(tables.entries(files or tables.row_files())))
 
 
-def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    return {name: parse_value(value) for name, value in parameters}
+def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The values by name, as text; which kind is due, what they are for declares."""
+    names = [name for name, _ in parameters]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"-p {twice[0]} is given {names.count(twice[0])} times: give it once")
+    return dict(parameters)

@@ -24,7 +24,7 @@ def invoke(*arguments: str) -> Result:
 @pytest.fixture
 def ran(make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Job], dict]]:
     """The calls of `reproduce.reproduce`, which is not carried out; a job with n = 5 fails."""
-    cell = ("n: int = 3  # how many", {"tags": ["parameters"]})
+    cell = ("n: int = 3  # how many; in [1, 9]", {"tags": ["parameters"]})
     folder = make_checkout(nb90_one=[cell], nb91_two=[cell])
     calls = []
 
@@ -116,8 +116,8 @@ class TestRows:
             ("train -f .", "no file ."),
             ("train -f bad.yml", "bad.yml is not YAML: "),
             ("train -f row.yml -p stepz 3", "row.yml: unknown setting of a row 'stepz', did you mean"),
-            ("train -f row.yml -p steps 0", "row.yml: steps=0 must be an integer from 1 on"),
-            ("train -f row.yml -p network dcgn", "unknown network 'dcgn', did you mean 'dcgan'?"),
+            ("train -f row.yml -p steps 0", "row.yml: steps=0 must be an integer from 1 to 1000000000, such"),
+            ("train -f row.yml -p network dcgn", "row.yml: unknown network 'dcgn', did you mean 'dcgan'?"),
             ("train -f row.yml -p dataset cifar10", "CIFAR10 is not in "),
             ("train -f row.yml --seed 7", "row.yml has no seed 7 (valid: 0)"),
             ("train -f row.yml --method GM", "row.yml has no method 'GM' (valid: GN)"),

@@ -23,7 +23,8 @@ BELOW = {
 }
 MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "tools": set(),
-    **{room: {"tools"} for room in ("metrics", "notebook")},
+    "metrics": {"tools"},
+    "notebook": {"tools", "data", "models", "training"},
     "lipschitz": {"tools", "input_gradient"},
     "theory": BELOW["training"],
     "cost": BELOW["experiment"],
@@ -33,7 +34,7 @@ MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "__init__": BELOW["training"],
 }
 LIBRARIES = {  # beyond the standard library
-    "tools": {"filelock"},
+    "tools": {"filelock", "yaml"},
     "input_gradient": {"torch"},
     "constraints": {"torch"},
     "models": {"torch"},

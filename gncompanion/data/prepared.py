@@ -21,6 +21,7 @@ from gncompanion.data.images import Images
 from gncompanion.tools import paths
 from gncompanion.tools.digests import content_digest
 from gncompanion.tools.files import locked, write
+from gncompanion.tools.markup import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ def open_prepared(
     with locked(folder):
         if not array.with_suffix(".json").exists():
             _prepare(name, array, make)
-    about = json.loads(array.with_suffix(".json").read_text(encoding="utf-8"))
+    about = read_json(array.with_suffix(".json"), remedy="delete it, and the set is prepared again")
     labels = None if about["labels"] is None else torch.tensor(about["labels"])
     return Images(name, _mapped(array), labels=labels, flip=flip, digest=about["digest"])
 

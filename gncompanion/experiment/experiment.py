@@ -24,11 +24,11 @@ import torch
 
 from gncompanion import constraints, data, models
 from gncompanion.data import Dataset
-from gncompanion.experiment.devices import device_named, require_usable
 from gncompanion.experiment.run import Run, stream
 from gncompanion.experiment.settings import differences, own_options, own_schedule, plain
 from gncompanion.tools import checks, paths
 from gncompanion.tools.files import locked, write
+from gncompanion.tools.markup import read_json
 from gncompanion.tools.names import require_known
 from gncompanion.training import (
     COLUMNS,
@@ -40,7 +40,9 @@ from gncompanion.training import (
     checkpoint,
     critic_step,
     current_share,
+    require_capturable,
 )
+from gncompanion.training.devices import device_named, require_usable
 from gncompanion.training.random_states import kept_random_states
 
 __all__ = ["FORMAT", "Experiment", "Stopped"]
@@ -48,6 +50,7 @@ __all__ = ["FORMAT", "Experiment", "Stopped"]
 FORMAT = 1  # raised when a change of the code makes the same settings train to something else
 SETTINGS = "settings.json"
 LOG = "log.csv"
+DAMAGED = "restore it, or delete the run's folder and train again"
 
 
 class Stopped(RuntimeError):
@@ -122,7 +125,7 @@ class Experiment:
         file = Path(folder) / SETTINGS
         if not file.exists():
             raise FileNotFoundError(f"no run in {folder}: there is no {SETTINGS}")
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = read_json(file, remedy=DAMAGED)
         known = {name: value for name, value in settings.items() if name in cls.__dataclass_fields__}
         return cls(**(known if device is None else {**known, "device": device}))
 
@@ -136,6 +139,8 @@ class Experiment:
             Unsupported: The critic is not piecewise linear, and a constraint's method is "linear".
         """
         require_usable(self.device)
+        if self.schedule.captured:
+            require_capturable(self._device(), processes=current_share().world)
         players, random = self._players(), torch.Generator().manual_seed(0)
         if players.n_classes not in (None, known := self._data.n_classes):
             raise ValueError(
@@ -218,7 +223,7 @@ class Experiment:
         if not file.exists():
             write(file, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
             return
-        there = json.loads(file.read_text(encoding="utf-8"))
+        there = read_json(file, remedy=DAMAGED)
         if self.is_finished(folder):  # it can be opened on any device
             there["device"] = settings["device"]
         if found := differences(there, settings):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from gncompanion.tools import checks
 from gncompanion.tools.names import require_known
+from gncompanion.tools.nested_kinds import Options
 from gncompanion.training import Schedule
 
 __all__ = ["differences", "own_options", "own_schedule", "plain"]
@@ -94,12 +93,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def _copied(name: str, value: Any) -> dict[str, Any]:
-    checks.require(name, value, isinstance(value, Mapping), "a mapping of names to values")
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False, default=os.fspath))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}={value!r} must hold nothing but numbers, text and lists: {error}") from None
-    return copy
+    options = Options()
+    copy = options.read(value)
+    options.check(name, copy)
+    plain_copy: dict[str, Any] = json.loads(json.dumps(copy))
+    return plain_copy
 
 
 def _number(text: str) -> int | float:

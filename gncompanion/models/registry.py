@@ -85,6 +85,7 @@ def build(
         registry.options(maker, reserved=_FROM_SHAPE) for maker in (family.generator, family.critic)
     )
     registry.check_options(f"network {name!r}", options, of_generator | of_critic)
+    registry.check_values(f"network {name!r}", options, of_generator | of_critic)
     with torch.random.fork_rng(devices=[]):  # torch's layers draw default weights before ours replace them
         G = family.generator(**for_generator, **_among(of_generator, options), generator=generator)
         D = family.critic(**for_critic, **_among(of_critic, options), generator=generator)

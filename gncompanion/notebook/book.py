@@ -3,11 +3,11 @@
 The set-up cell, after the one tagged `parameters`, makes one object that the rest of the notebook uses:
 
     book = Notebook("04_theorem5", globals())
-    n_layers = book.integer("n_layers", 1, 32)
 
-A value is the committed default, or comes from an edited cell, or from a cell that papermill injects. Of a
-misspelt name papermill only warns, and the notebook would run with the defaults; here it is an error. A list
-comes from papermill's command line as text, `-p methods '[sn, gn]'`, and is read as a list where one is due.
+A value is the committed default, or comes from an edited cell, or from a cell that papermill injects. From
+papermill's command line much comes as text, `-p methods '[sn, gn]'`. Each is read and checked as the cell of
+parameters declares it, and then stands under its name in the notebook. Of a misspelt name papermill only
+warns, and the notebook would run with the defaults; here it is an error.
 
 A run with parameters of its own never overwrites the committed figures: its files bear a suffix,
 `04_slug-n_layers=8`.
@@ -16,30 +16,38 @@ A run with parameters of its own never overwrites the committed figures: its fil
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gncompanion.notebook import figures
 from gncompanion.notebook.claims import Ledger
-from gncompanion.notebook.parameters import declared_parameters, injected_names
+from gncompanion.notebook.parameters import declared_kinds, declared_parameters, injected_names
 from gncompanion.tools import checks, paths
 from gncompanion.tools.names import require_known
+from gncompanion.tools.refusals import explained, require_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-__all__ = ["Notebook"]
+__all__ = ["BadParameter", "Notebook"]
 
 _LONGEST_SUFFIX = 60
+
+
+class BadParameter(ValueError):
+    """A notebook was given what it cannot run with; a notebook shows the one line, without the calls."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's hook
+        return [f"{type(self).__name__}: {self}"]
 
 
 class Notebook:
     """The run of one notebook: its parameters and the files it leaves behind.
 
-    Making it sets the figures' style.
+    Making it reads the parameters in the namespace, checks them, and sets the figures' style.
 
     Args:
         name: The notebook's file name without its ending, "04_theorem5".
@@ -51,21 +59,34 @@ class Notebook:
         parameters: Their values in this run.
 
     Raises:
-        ValueError: There is no such notebook, its parameters are not literals, one is missing from the
-            namespace, or papermill injected one that the notebook does not have.
+        BadParameter: There is no such notebook, one of its parameters is missing from the namespace or is not
+            what the notebook declares, papermill injected one that the notebook does not have, or figures
+            cannot be written.
     """
 
-    def __init__(self, name: str, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, namespace: MutableMapping[str, Any]) -> None:
         files = {file.stem: file for file in sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))}
-        require_known("no notebook", name, files)
         self.name = name
-        self.defaults = declared_parameters(files[name])
-        for injected in injected_names(namespace.get("In", ())):
-            require_known(f"{name} has no parameter", injected, self.defaults)
-        if missing := sorted(self.defaults.keys() - namespace.keys()):
-            raise ValueError(f"{name}: {', '.join(missing)} not set; run the parameters cell first")
-        self.parameters = {parameter: namespace[parameter] for parameter in self.defaults}
+        try:
+            require_known("no notebook", name, files)
+            self.defaults = declared_parameters(files[name])
+            self.parameters = self._read(files[name], namespace)
+            require_writable(paths.figures())
+        except ValueError as error:
+            raise BadParameter(str(error)) from None
+        except OSError as error:
+            raise BadParameter(explained(error) or str(error)) from None
+        namespace.update(self.parameters)
         figures.style()
+
+    def _read(self, file: Path, namespace: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters in the notebook's namespace, as it declares them."""
+        for injected in injected_names(namespace.get("In", ())):
+            require_known(f"{self.name} has no parameter", injected, self.defaults)
+        if missing := sorted(self.defaults.keys() - namespace.keys()):
+            raise ValueError(f"{self.name}: {', '.join(missing)} not set; run the parameters cell first")
+        kinds = declared_kinds(file).items()
+        return {name: kind.take(f"{self.name}: {name}", namespace[name]) for name, kind in kinds}
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -145,116 +166,13 @@ class Notebook:
             The value.
 
         Raises:
-            ValueError: The condition is false; the parameter, its value and what is valid are named.
+            BadParameter: The condition is false; the parameter, its value and what is valid are named.
         """
-        checks.require(f"{self.name}: {name}", self.parameters[name], condition, valid)
+        try:
+            checks.require(f"{self.name}: {name}", self.parameters[name], condition, valid)
+        except ValueError as error:
+            raise BadParameter(str(error)) from None
         return self.parameters[name]
-
-    def integer(self, name: str, low: int, high: int) -> int:
-        """Check an integer parameter.
-
-        Args:
-            name: The parameter.
-            low: The least valid value.
-            high: The greatest valid value.
-
-        Returns:
-            The value.
-
-        Raises:
-            ValueError: It is no integer, or out of range.
-        """
-        return checks.whole(f"{self.name}: {name}", self.parameters[name], low=low, high=high)
-
-    def integers(self, name: str, low: int, high: int) -> list[int]:
-        """Check a parameter that lists integers, each once: seeds, sizes.
-
-        Args:
-            name: The parameter.
-            low: The least valid entry.
-            high: The greatest valid entry.
-
-        Returns:
-            The list.
-
-        Raises:
-            ValueError: It is empty, repeats an entry, or one is no integer or out of range.
-        """
-        values = self._list(name)
-        condition = _distinct(values) and all(type(value) is int and low <= value <= high for value in values)
-        self.require(name, condition, valid=f"a list of different integers from {low} to {high}")
-        return values
-
-    def number(self, name: str, low: float, high: float) -> float:
-        """Check a parameter that is a real number.
-
-        Args:
-            name: The parameter.
-            low: The least valid value.
-            high: The greatest valid value.
-
-        Returns:
-            The value.
-
-        Raises:
-            ValueError: It is no number, or out of range.
-        """
-        value = self.parameters[name]
-        condition = checks.is_number(value) and low <= value <= high
-        number: float = self.require(name, condition, valid=f"a number from {low} to {high}")
-        return number
-
-    def choice(self, name: str, valid: Collection[str]) -> str:
-        """Check a parameter that is one of some names.
-
-        Args:
-            name: The parameter.
-            valid: The valid names.
-
-        Returns:
-            The value.
-
-        Raises:
-            ValueError: It is none of them.
-        """
-        value: str = self.parameters[name]
-        require_known(f"{self.name}: unknown {name}", value, valid)
-        return value
-
-    def choices(self, name: str, valid: Collection[str]) -> list[str]:
-        """Check a parameter that lists some of the valid names, each once.
-
-        Args:
-            name: The parameter.
-            valid: The valid names.
-
-        Returns:
-            The list.
-
-        Raises:
-            ValueError: It is empty, repeats a name, or has one that is none of them.
-        """
-        values = self._list(name)
-        for value in values:
-            require_known(f"{self.name}: unknown entry of {name}", value, valid)
-        self.require(name, _distinct(values), valid=f"different names out of {', '.join(valid)}")
-        return values
-
-    def _list(self, name: str) -> list[Any]:
-        """A list as it is; text, as papermill's -p passes it, is read as "[a, b]", "a, b" or "a"."""
-        value = self.parameters[name]
-        if isinstance(value, str):
-            import yaml
-
-            with suppress(yaml.YAMLError):  # what cannot be read stays text, and is no valid entry
-                value = yaml.safe_load(value if value.lstrip().startswith("[") else f"[{value}]")
-        values = list(value) if isinstance(value, list | tuple) else [value]
-        self.parameters[name] = values
-        return values
-
-
-def _distinct(values: Sequence[Any]) -> bool:
-    return bool(values) and all(value not in values[:index] for index, value in enumerate(values))
 
 
 def _brief(value: Any) -> str:

@@ -11,7 +11,6 @@ A notebook records its claims, prints `table()`, which holds no measured number,
 evidence in figures/NN_name.claims.json. The README's table is made from those files.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 from gncompanion.notebook.records import Book, to_json
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
+from gncompanion.tools.markup import read_json
 
 __all__ = ["Claim", "Ledger", "load_all", "readme_table"]
 
@@ -133,7 +133,7 @@ def load_all() -> dict[str, list[Claim]]:
         The claims as recorded, by the notebook's name, in the notebooks' order.
     """
     files = [file for file in sorted(paths.figures().glob(f"*{_ENDING}")) if "-" not in file.name]
-    ledgers = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    ledgers = [read_json(file, remedy="run its notebook again (gncompanion reproduce)") for file in files]
     return {ledger["notebook"]: [Claim(**claim) for claim in ledger["claims"]] for ledger in ledgers}
 
 

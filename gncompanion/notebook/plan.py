@@ -1,16 +1,16 @@
-"""What to run: notebooks, each with its parameters, and every name compared with what there is beforehand."""
+"""What to run: notebooks, each with its parameters, and every name and value checked beforehand."""
 
-import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gncompanion.notebook.parameters import declared_parameters
+from gncompanion.notebook.parameters import declared_kinds
 from gncompanion.tools import paths
+from gncompanion.tools.markup import read_yaml
 from gncompanion.tools.names import require_known
 
-__all__ = ["Job", "parse_value", "plan"]
+__all__ = ["Job", "plan"]
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,28 @@ class Job:
     @property
     def executed(self) -> Path:
         """Where the executed notebook goes."""
-        return paths.root() / "build" / "notebooks" / f"{self.name}.ipynb"
+        return paths.scratch() / "notebooks" / f"{self.name}.ipynb"
 
     @property
     def staging(self) -> Path:
         """Where its figures and claims wait until it has succeeded."""
-        return paths.root() / "build" / "figures" / self.name
+        return paths.scratch() / "figures" / self.name
 
     @property
     def runs(self) -> Path:
         """Where its training runs go."""
-        return paths.runs() if self.full else paths.root() / "build" / "runs" / self.name
+        return paths.runs() if self.full else paths.scratch() / "runs" / self.name
 
 
 def plan(
     only: Sequence[str] = (), *, parameters: Mapping[str, Any] | None = None, full: bool = False
 ) -> list[Job]:
-    """Choose what to run, and refuse every unknown notebook or parameter.
+    """Choose what to run, and refuse every unknown notebook or parameter, and every bad value.
 
     Args:
         only: Notebooks by number or name, "04" or "04_theorem5"; all of them by default.
-        parameters: Values by name, each for the notebooks that declare it.
+        parameters: Values by name, each for the notebooks that declare it; text, as from a command line, is
+            read as each of them declares the parameter.
         full: Run each notebook once for each of its parameter files notebooks/full/NN_*.yml, not once with
             its defaults.
 
@@ -60,9 +61,10 @@ def plan(
         The jobs, in the notebooks' order.
 
     Raises:
-        ValueError: A notebook or a parameter does not exist, or there is nothing to run.
+        ValueError: A notebook or a parameter does not exist, a value is not what its notebook declares, or
+            there is nothing to run.
     """
-    declared = {notebook: declared_parameters(notebook) for notebook in _chosen(only)}
+    declared = {notebook: declared_kinds(notebook) for notebook in _chosen(only)}
     for name in parameters or {}:
         require_known("none of the notebooks has a parameter", name, sorted(set().union(*declared.values())))
     jobs = []
@@ -71,27 +73,12 @@ def plan(
         for run, settings in _settings(notebook, full=full):
             for name in settings:
                 require_known(f"{run}: {notebook.stem} has no parameter", name, valid)
-            jobs.append(Job(run, notebook, settings | shared, full))
+            given = {**settings, **shared}
+            values = {name: valid[name].take(f"{run}: {name}", value) for name, value in given.items()}
+            jobs.append(Job(run, notebook, values, full))
     if not jobs:
         raise ValueError(f"no notebooks/full/NN_*.yml for {', '.join(file.stem for file in declared)}")
     return jobs
-
-
-def parse_value(text: str) -> Any:
-    """Read a parameter's value as given on the command line.
-
-    Args:
-        text: A Python literal ("8", "1e-3", "None", "['sn']"), YAML ("true", "[sn, gn]") or plain text.
-
-    Returns:
-        The value.
-    """
-    import yaml
-
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return yaml.safe_load(text)
 
 
 def _chosen(only: Sequence[str]) -> list[Path]:
@@ -110,7 +97,8 @@ def _settings(notebook: Path, *, full: bool) -> Iterator[tuple[str, dict[str, An
     if not full:
         yield notebook.stem, {}
         return
-    import yaml
-
     for file in sorted((notebook.parent / "full").glob(f"{notebook.stem[:2]}_*.yml")):
-        yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        settings = read_yaml(file)
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"{file} must hold a mapping of names to values")
+        yield file.stem, dict(settings)

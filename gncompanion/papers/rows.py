@@ -5,6 +5,8 @@
 
 The same file is notebook 09's (papermill -f) and the command line's (gncompanion train -f). The fields of a
 `Schedule` and of an `EvaluationProtocol` stand beside the others, so that `-p steps 20` reaches them.
+
+`row_fields.FIELDS` declares what each may be; text, as from `-p`, is read by it.
 """
 
 from __future__ import annotations
@@ -14,17 +16,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gncompanion.experiment import Experiment
+from gncompanion.papers.row_fields import FIELDS
 from gncompanion.papers.scoring import EvaluationProtocol
-from gncompanion.tools import checks
+from gncompanion.tools.markup import read_yaml
 from gncompanion.tools.names import require_known
 from gncompanion.training import Schedule
 
 __all__ = ["Row", "read", "row"]
 
-METHOD = ("constraint", "constraint_options", "loss")
 SCHEDULE, PROTOCOL = (tuple(f.name for f in fields(part)) for part in (Schedule, EvaluationProtocol))
 
 
@@ -65,19 +65,8 @@ class Row:
     label: str = ""
 
     def __post_init__(self) -> None:
-        filled = isinstance(self.methods, Mapping) and len(self.methods) > 0
-        checks.require(
-            "methods", self.methods, filled, "a mapping such as {GN: {constraint: gn, loss: hinge}}"
-        )
-        for name, settings in self.methods.items():
-            if not isinstance(settings, Mapping) or not {"constraint", "loss"} <= settings.keys():
-                raise ValueError(f"method {name!r} needs a constraint and a loss, not {settings!r}")
-            for setting in settings:
-                require_known(f"method {name!r} has no setting", setting, METHOD)
-        checks.require("seeds", self.seeds, _are_seeds(self.seeds), "a list of different integers from 0 on")
-        printed = self.printed
-        texts = isinstance(printed, Mapping) and all(isinstance(value, str) for value in printed.values())
-        checks.require("printed", printed, texts, "a mapping of columns to text")
+        for name in OWN:
+            FIELDS[name].check(name, getattr(self, name))
         if self.protocol.average and self.schedule.ema_decay is None:
             raise ValueError("average=True judges averaged weights, of which ema_decay=None makes none")
 
@@ -101,10 +90,7 @@ class Row:
         }
 
 
-def _are_seeds(value: Any) -> bool:
-    if not isinstance(value, Sequence) or not all(type(seed) is int and seed >= 0 for seed in value):
-        return False
-    return 0 < len(value) == len(set(value))
+OWN = tuple(f.name for f in fields(Row) if f.name not in ("schedule", "protocol"))
 
 
 def row(parameters: Mapping[str, Any]) -> Row:
@@ -119,17 +105,18 @@ def row(parameters: Mapping[str, Any]) -> Row:
     Raises:
         ValueError: A name is unknown or missing, or a value is bad.
     """
-    own = tuple(f.name for f in fields(Row) if f.name not in ("schedule", "protocol"))
     for name in parameters:
-        require_known("unknown setting of a row", name, (*own, *SCHEDULE, *PROTOCOL))
+        require_known("unknown setting of a row", name, FIELDS)
     if missing := [name for name in ("methods", "seeds") if name not in parameters]:
         raise ValueError(f"a row needs a value for {', '.join(missing)}")
 
+    values = {name: FIELDS[name].take(name, value) for name, value in parameters.items()}
+
     def given(names: Sequence[str]) -> dict[str, Any]:
-        return {name: parameters[name] for name in names if name in parameters}
+        return {name: values[name] for name in names if name in values}
 
     return Row(
-        schedule=Schedule(**given(SCHEDULE)), protocol=EvaluationProtocol(**given(PROTOCOL)), **given(own)
+        schedule=Schedule(**given(SCHEDULE)), protocol=EvaluationProtocol(**given(PROTOCOL)), **given(OWN)
     )
 
 
@@ -145,15 +132,10 @@ def read(file: str | Path, parameters: Mapping[str, Any] | None = None) -> Row:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file holds no mapping, or `row` refuses it; names the file.
+        ValueError: The file is no YAML, gives a name twice or holds no mapping, or `row` refuses it.
     """
     file = Path(file)
-    if not file.is_file():
-        raise FileNotFoundError(f"no file {file}")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(file)
     if not isinstance(content, Mapping):
         raise ValueError(f"{file} must hold a mapping of names to values")
     try:

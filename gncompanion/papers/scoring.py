@@ -86,23 +86,47 @@ class EvaluationProtocol:
             checks.flag(name, getattr(self, name))
 
 
-def require_metrics(protocol: EvaluationProtocol) -> None:
+def require_metrics(
+    protocol: EvaluationProtocol, dataset: str | None = None, options: Mapping[str, Any] | None = None
+) -> None:
     """Refuse a protocol that cannot be followed here, before the training that it would judge.
 
     Args:
         protocol: How samples are to be judged.
+        dataset: The name of the data set that is trained on; None = the real images are not looked for.
+        options: That data set's options in training.
 
     Raises:
-        FileNotFoundError: The Inception weights are missing; says where to put which, and how to go without.
+        FileNotFoundError: The Inception weights are missing, or real images; says where to put which, and how
+            to go without.
         ModuleNotFoundError: The package pytorch-fid or torch-fidelity is missing.
-        ValueError: The weights are not the published ones.
+        ValueError: The weights are not the published ones, or the protocol's references are no images of the
+            data set, or lack the labels that a classifier learns from.
     """
+    if dataset is not None and protocol.metrics != "none":
+        _require_references(protocol, dataset, options or {})
     if protocol.metrics != "inception":
         return
     try:
         require_weights(verify=protocol.published_weights)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error} Or train without judging: metrics none.") from None
+
+
+def _require_references(protocol: EvaluationProtocol, dataset: str, options: Mapping[str, Any]) -> None:
+    for index, (column, reference) in enumerate(protocol.references.items()):
+        try:
+            images = _images(dataset, _options(options, reference))
+        except ValueError as error:
+            raise ValueError(f"references: {column}: {error}") from None
+        if protocol.metrics == "classifier" and index == 0:  # it learns from the first
+            _require_labels(images)
+
+
+def _require_labels(images: Images) -> Tensor:
+    if images.labels is None:
+        raise ValueError(f"{images.name} has no labels to train a classifier with: choose other metrics")
+    return images.labels
 
 
 def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
@@ -122,8 +146,8 @@ def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
     require_metrics(protocol)
     if protocol.metrics == "none":
         return {}
-    name, references = run.settings["dataset"], protocol.references
-    real = {column: _images(name, _options(run, options)) for column, options in references.items()}
+    name, trained, references = run.settings["dataset"], run.settings["dataset_options"], protocol.references
+    real = {column: _images(name, _options(trained, options)) for column, options in references.items()}
     feature_map = _feature_map(protocol, run)
     fake = extract(feature_map, _samples(run, protocol))
     found: dict[str, float] = {}
@@ -163,10 +187,10 @@ def _images(name: str, options: Mapping[str, Any]) -> Images:
     return images
 
 
-def _options(run: Run, reference: Mapping[str, Any]) -> dict[str, Any]:
-    """The data set's options of the run, with those that a reference changes."""
+def _options(trained: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """The data set's options in training, with those that a reference changes."""
     chosen = {name: value for name, value in reference.items() if name != "n_samples"}
-    return {**run.settings["dataset_options"], **chosen}
+    return {**trained, **chosen}
 
 
 def _pixels(images: Images) -> Tensor:
@@ -176,7 +200,7 @@ def _pixels(images: Images) -> Tensor:
 def _feature_map(protocol: EvaluationProtocol, run: Run) -> FeatureMap:
     if protocol.metrics == "inception":
         return _inception(str(run.device), protocol.published_weights)
-    options = _options(run, next(iter(protocol.references.values())))
+    options = _options(run.settings["dataset_options"], next(iter(protocol.references.values())))
     return _classifier(run.settings["dataset"], json.dumps(options, sort_keys=True))
 
 
@@ -188,9 +212,7 @@ def _inception(device: str, published: bool) -> FeatureMap:
 @lru_cache(maxsize=1)
 def _classifier(name: str, options: str) -> FeatureMap:
     images = _images(name, json.loads(options))
-    if images.labels is None:
-        raise ValueError(f"{images.name} has no labels to train a classifier with: choose other metrics")
-    return train_classifier(_pixels(images), images.labels)
+    return train_classifier(_pixels(images), _require_labels(images))
 
 
 def _reference(images: Images, feature_map: FeatureMap) -> Reference:

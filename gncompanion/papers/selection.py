@@ -12,6 +12,7 @@ from typing import Any
 
 from gncompanion.experiment import Experiment
 from gncompanion.papers import rows
+from gncompanion.papers.row_fields import FIELDS
 from gncompanion.papers.scoring import EvaluationProtocol, require_metrics
 from gncompanion.tools.names import require_known
 
@@ -65,7 +66,7 @@ def select(
             require_known(f"{file} has no seed", seed, row.seeds)
         for method in methods:
             require_known(f"{file} has no method", method, row.methods)
-        require_metrics(row.protocol)
+        require_metrics(row.protocol, row.dataset, row.dataset_options)
         for (method, seed), experiment in row.experiments().items():
             if method in (methods or row.methods) and seed in (seeds or row.seeds):
                 experiment.validate()
@@ -94,11 +95,12 @@ def open_runs(
     """
     for name in parameters:
         require_known("unknown setting of a protocol", name, EvaluationProtocol.__dataclass_fields__)
-    protocol = EvaluationProtocol(**parameters)
+    protocol = EvaluationProtocol(**{name: FIELDS[name].take(name, parameters[name]) for name in parameters})
     require_metrics(protocol)
     found = []
     for folder in folders:
         experiment = Experiment.of(folder, device=device)
         experiment.validate()
+        require_metrics(protocol, experiment.dataset, experiment.dataset_options)
         found.append(Selected(str(folder), folder, experiment, protocol))
     return found

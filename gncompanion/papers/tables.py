@@ -7,7 +7,6 @@ A run belongs to a row if all its settings do, and how it was judged; "not yet r
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from gncompanion.experiment import plain
 from gncompanion.papers.rows import Row, read
 from gncompanion.papers.scoring import scores_file
 from gncompanion.tools import paths
+from gncompanion.tools.markup import read_json
 
 __all__ = ["Entry", "entries", "markdown", "row_files", "spread"]
 
@@ -62,7 +62,7 @@ def entries(files: Sequence[Path]) -> list[Entry]:
         ValueError: A file is no row.
     """
     files_of_scores = sorted(paths.runs().glob(str(scores_file(Path("*")))))
-    judged = [json.loads(file.read_text(encoding="utf-8")) for file in files_of_scores]
+    judged = [read_json(file, remedy="judge its run again") for file in files_of_scores]
     rows = [(file.stem, read(file)) for file in files]
     return [
         Entry(name, method, row.printed, _measured(row, method, judged), row.source)

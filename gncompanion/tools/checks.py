@@ -9,7 +9,9 @@ Truth values are no numbers here, and neither is text; NaN lies in no range.
 import math
 from typing import Any
 
-__all__ = ["flag", "is_number", "non_negative", "positive", "require", "share", "whole"]
+__all__ = ["flag", "is_number", "non_negative", "positive", "require", "share", "shown", "whole"]
+
+_LONGEST = 100
 
 
 def require(name: str, value: Any, valid: bool, what: str) -> None:
@@ -25,7 +27,26 @@ def require(name: str, value: Any, valid: bool, what: str) -> None:
         ValueError: The condition is false; the message names the value and what would be valid.
     """
     if not valid:
-        raise ValueError(f"{name}={value!r} must be {what}")
+        raise ValueError(f"{name}={shown(value)} must be {what}")
+
+
+def shown(value: Any) -> str:
+    """Show a value in a message: as Python writes it, in one line, and a long one without its middle.
+
+    >>> shown("a" * 200)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa … aaaaaaaaaaaaaaaaaaa'"
+
+    Args:
+        value: The value, of any type.
+
+    Returns:
+        At most 93 characters where the value's own text has more than 100.
+    """
+    try:
+        text = " ".join(repr(value).split("\n"))
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list inside itself
+        text = f"a {type(value).__name__} too long to be shown"
+    return text if len(text) <= _LONGEST else f"{text[:70]} … {text[-20:]}"
 
 
 def is_number(value: Any) -> bool:

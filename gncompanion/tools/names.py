@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from gncompanion.tools.checks import shown
+
 __all__ = ["pick", "require_known"]
 
 T = TypeVar("T")
@@ -42,6 +44,6 @@ def require_known(complaint: str, key: Any, valid: Collection[Any]) -> None:
     """
     if key not in list(valid):
         names = [str(name) for name in valid]
-        close = get_close_matches(str(key), names, n=1)
+        close = get_close_matches(key[:100] if isinstance(key, str) else shown(key), names, n=1)
         hint = f", did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{complaint} {key!r}{hint} (valid: {', '.join(names)})")
+        raise ValueError(f"{complaint} {shown(key)}{hint} (valid: {', '.join(names)})")

@@ -3,6 +3,7 @@
     root()        the checkout, the folder that holds notebooks/ and gncompanion/
     notebooks()   root()/notebooks
     figures()     $GNCOMPANION_FIGURES, else root()/figures
+    scratch()     $GNCOMPANION_BUILD,   else root()/build
     data()        $GNCOMPANION_DATA,    else root()/data
     runs()        $GNCOMPANION_RUNS,    else data()/runs
 
@@ -13,7 +14,7 @@ one that the working directory lies in. Nothing is created here: whoever writes 
 import os
 from pathlib import Path
 
-__all__ = ["data", "figures", "notebooks", "root", "runs"]
+__all__ = ["data", "figures", "notebooks", "root", "runs", "scratch"]
 
 _CHECKOUT = ("pyproject.toml", "notebooks", "gncompanion")
 
@@ -77,6 +78,18 @@ def figures() -> Path:
         FileNotFoundError: There is no checkout and the variable is not set.
     """
     return _in_checkout("figures", "GNCOMPANION_FIGURES")
+
+
+def scratch() -> Path:
+    """The folder of what a run of notebooks leaves behind, `$GNCOMPANION_BUILD` if that is set.
+
+    Returns:
+        An absolute path; it need not exist yet.
+
+    Raises:
+        FileNotFoundError: There is no checkout and the variable is not set.
+    """
+    return _in_checkout("build", "GNCOMPANION_BUILD")
 
 
 def data() -> Path:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from gncompanion.tools.files import write
+from gncompanion.tools.refusals import Refusal
 
 __all__ = ["newest", "ordered", "save"]
 
@@ -58,7 +59,7 @@ def newest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str, Any
         The content, with its `step`; None if there is no checkpoint.
 
     Raises:
-        RuntimeError: There are checkpoints and all are damaged.
+        Refusal: There are checkpoints and all are damaged.
     """
     damaged: list[str] = []
     for path in ordered(folder):
@@ -71,9 +72,7 @@ def newest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str, Any
             return content
         damaged.append(path.name)
     if damaged:
-        raise RuntimeError(
-            f"every checkpoint in {folder} is damaged ({', '.join(damaged)}): delete the folder"
-        )
+        raise Refusal(f"every checkpoint in {folder} is damaged ({', '.join(damaged)}): delete the folder")
     return None
 
 

@@ -19,6 +19,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gncompanion.tools.refusals import Refusal
+
 __all__ = ["WARM_UP", "Captured", "require_capturable"]
 
 WARM_UP = 3  # calls: gradients, optimizer states and cuDNN's choices of kernels come into being in the first
@@ -64,7 +66,7 @@ class Captured:
             The function's result, the caller's own.
 
         Raises:
-            RuntimeError: The work cannot be recorded; says what to set instead.
+            Refusal: The work cannot be recorded; says what to set instead.
         """
         self._calls += 1
         if self._calls <= WARM_UP:
@@ -92,7 +94,7 @@ class Captured:
             with torch.cuda.graph(graph, stream=self._stream):
                 result = self._function()
         except RuntimeError as error:
-            raise RuntimeError(
+            raise Refusal(
                 "this training cannot be captured: something in its steps waits for the GPU, such as a data "
                 "set that lies in main memory. Set captured=False."
             ) from error

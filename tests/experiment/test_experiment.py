@@ -32,10 +32,13 @@ BAD_VALUES: list[tuple[dict[str, Any], str]] = [
         {"network_options": ["width"]},
         "network_options=['width'] must be a mapping of names to values",
     ),
-    ({"network_options": {"width": np.int64(2)}}, "{'width': np.int64(2)} must hold nothing but num"),
+    (
+        {"network_options": {"width": np.int64(2)}},
+        "width=np.int64(2) must be a number, text, a tru",
+    ),
     (
         {"dataset_options": {"x": float("nan")}},
-        "dataset_options={'x': nan} must hold nothing but num",
+        "dataset_options: x=nan must be finite, such as 1.0",
     ),
     ({"network_options": {"generator": 1}}, "network_options cannot set generator: the experiment "),
     ({"constraint_options": {"shape": [2]}}, "constraint_options cannot set shape: the experiment "),

@@ -55,7 +55,7 @@ def test_build_refuses_what_does_not_exist(name: str, shape: tuple[int, ...], me
             "unknown activation 'gelu', did you mean 'elu'? (valid: relu, leaky_relu, elu, softplus",
         ),
         ({"width": 0}, "width=0 must be an integer from 1 on"),
-        ({"z_dim": 1.5}, "z_dim=1.5 must be an integer from 1 on"),
+        ({"z_dim": 1.5}, "network 'stage': z_dim=1.5 must be an integer"),
         ({"n_layers": 40}, "n_layers=40 must be an integer from 1 to 32"),
     ],
 )

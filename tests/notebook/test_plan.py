@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gncompanion.notebook.plan import parse_value, plan
+from gncompanion.notebook.plan import plan
 from gncompanion.tools import paths
 
 TAG = {"tags": ["parameters"]}
@@ -13,7 +13,7 @@ TAG = {"tags": ["parameters"]}
 
 @pytest.fixture
 def checkout(make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    cell = ("n: int = 3  # how many", TAG)
+    cell = ("n: int = 3  # how many; in [1, 9]", TAG)
     folder = make_checkout(nb90_one=[cell], nb91_two=[cell], nb92_stuck=[("y: int = 1  # another", TAG)])
     (folder / "notebooks/full/90_big.yml").write_text("n: 8\n")
     monkeypatch.setattr(paths, "notebooks", lambda: folder / "notebooks")
@@ -65,31 +65,32 @@ class TestPlan:
         with pytest.raises(ValueError, match="91_bad: 91_two has no parameter 'm'"):
             plan(full=True)
 
+    def test_a_value_is_checked_before_anything_runs(self, checkout: Path) -> None:
+        for value in ("0", 10, "x", "010", None):
+            with pytest.raises(ValueError, match=r"90_one: n=.* must be an integer from 1 to 9, such as 3"):
+                plan(["90"], parameters={"n": value})
+        file = checkout / "notebooks/full/91_bad.yml"
+        for content, message in (
+            ("n: 0\n", "91_bad: n=0 must be an integer from 1 to 9"),
+            ("n: 1\nn: 2\n", "91_bad.yml is not YAML: line 2: 'n' is given twice, first in line 1"),
+            ("- n\n", "91_bad.yml must hold a mapping"),
+        ):
+            file.write_text(content)
+            with pytest.raises(ValueError, match=message):
+                plan(full=True)
+
+    def test_text_is_read_as_the_notebook_declares_it(self) -> None:
+        assert [job.parameters for job in plan(["90"], parameters={"n": "4"})] == [{"n": 4}]
+
+    def test_what_runs_leave_behind_can_lie_elsewhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GNCOMPANION_BUILD", str(tmp_path))
+        (job,) = plan(["90"])
+        assert job.executed == tmp_path / "notebooks/90_one.ipynb"
+        assert (job.staging, job.runs) == (tmp_path / "figures/90_one", tmp_path / "runs/90_one")
+
     def test_no_notebooks_are_no_success(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(paths, "notebooks", lambda: tmp_path)
         with pytest.raises(ValueError, match="there are no notebooks"):
             plan()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("8", 8),
-        ("1e-3", 1e-3),
-        ("-2.5", -2.5),
-        ("x", "x"),
-        ("True", True),
-        ("true", True),
-        ("None", None),
-        ("null", None),
-        ('["nope"]', ["nope"]),
-        ("[sn, gn]", ["sn", "gn"]),
-        ("[1, 2]", [1, 2]),
-        ("'8'", "8"),
-        ("cuda:0", "cuda:0"),
-        ("a b", "a b"),
-    ],
-)
-def test_values_are_read_as_people_write_them(text: str, value: object) -> None:
-    assert parse_value(text) == value
-    assert type(parse_value(text)) is type(value)

@@ -9,6 +9,7 @@ from gncompanion.tools import paths
 CHECKOUT = Path(gncompanion.__file__).resolve().parents[1]
 VARIABLES = {
     "GNCOMPANION_FIGURES": paths.figures,
+    "GNCOMPANION_BUILD": paths.scratch,
     "GNCOMPANION_DATA": paths.data,
     "GNCOMPANION_RUNS": paths.runs,
 }
@@ -39,6 +40,7 @@ def test_the_checkout_is_found_from_another_working_directory(
     assert paths.root() == CHECKOUT
     assert paths.notebooks() == CHECKOUT / "notebooks"
     assert paths.figures() == CHECKOUT / "figures"
+    assert paths.scratch() == CHECKOUT / "build"
     assert paths.data() == CHECKOUT / "data"
     assert paths.runs() == CHECKOUT / "data" / "runs"
 
