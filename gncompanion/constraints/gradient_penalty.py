@@ -1,10 +1,12 @@
-"""Gradient penalties: λ·E[(‖∇f‖ - 1)²], its one-sided form, and the finite difference it replaces.
+"""Gradient penalties: λ·E[(‖∇f‖ - 1)²], its one-sided and zero-centered forms, and a finite difference.
 
     two-sided            λ (n - 1)²                              n = ‖∇f(x̃)‖ at interpolates x̃ (by default)
     one-sided            λ max(n - 1, 0)²
+    R1, R2               γ/2 n²                                  at real samples, at generated ones
     finite difference    λ (|f(x) - f(x')| / ‖x - x'‖ - 1)²      at pairs of a real and a generated sample
 
-Source: Gulrajani et al. 2017 (WGAN-GP, 1704.00028, λ = 10); the one-sided form is in its appendix.
+Source: Gulrajani et al. 2017 (WGAN-GP, 1704.00028, λ = 10); the one-sided form is in its appendix. R1 and R2:
+Mescheder et al. 2018 (1801.04406), equations (9) and (10).
 """
 
 from __future__ import annotations
@@ -13,15 +15,13 @@ import torch
 from torch import Tensor
 
 from gncompanion.constraints.base import Constraint, Score
-from gncompanion.constraints.gradient_constraint import GradientConstraint
-from gncompanion.constraints.sampling import labels_at, sampling
-from gncompanion.input_gradient import gradient_norm
+from gncompanion.constraints.pointwise_penalty import PointwisePenalty
 from gncompanion.tools.checks import flag, non_negative
 
-__all__ = ["FiniteDifferencePenalty", "GradientPenalty"]
+__all__ = ["FiniteDifferencePenalty", "GradientPenalty", "ZeroCenteredPenalty"]
 
 
-class GradientPenalty(GradientConstraint):
+class GradientPenalty(PointwisePenalty):
     """Add λ (‖∇f‖ - target)², on both sides of the target or only above it.
 
     Args:
@@ -44,17 +44,29 @@ class GradientPenalty(GradientConstraint):
         at: str = "real-fake",
         method: str = "auto",
     ) -> None:
-        super().__init__(method=method)
+        super().__init__(at=at, method=method)
         self.weight, self.target = non_negative("weight", weight), non_negative("target", target)
         self.one_sided = flag("one_sided", one_sided)
-        self._points = sampling(at)
 
-    def penalty(
-        self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
-    ) -> Tensor:
-        points = self._points(real, fake, generator).detach()
-        excess = gradient_norm(*self.value_and_gradient(score, points, labels_at(points, y))) - self.target
+    def mean(self, n: Tensor) -> Tensor:
+        excess = n - self.target
         return self.weight * (excess.relu() if self.one_sided else excess).square().mean()
+
+
+class ZeroCenteredPenalty(GradientPenalty):
+    """Add γ/2 ‖∇f‖²: R1 at real samples, R2 at generated ones.
+
+    Args:
+        gamma: The penalty's weight γ ≥ 0.
+        at: Where the gradient is taken, one of `SAMPLINGS`.
+        method: How it is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+
+    Raises:
+        ValueError: The weight is negative, or the place or the method is unknown.
+    """
+
+    def __init__(self, gamma: float = 10.0, *, at: str = "real", method: str = "auto") -> None:
+        super().__init__(non_negative("gamma", gamma) / 2, target=0.0, at=at, method=method)
 
 
 class FiniteDifferencePenalty(Constraint):

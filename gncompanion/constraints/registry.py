@@ -1,6 +1,6 @@
 """Constraints by name, and how one is made from plain values.
 
-build("gn")    build("gp", weight=1.0)    build("gn", detach=True)    build("gn+cr", cr={"weight": 5.0})
+build("gn")    build("gp", weight=1.0)    build("gn", detach=True)    build("r1+r2", r1={"gamma": 1.0})
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from gncompanion.constraints.base import Composite, Constraint
 from gncompanion.constraints.consistency import ConsistencyRegularization
 from gncompanion.constraints.continuous import BatchGradientNormalization, SmoothedGradientNormalization
 from gncompanion.constraints.gradient_norm import GradientNormalization
-from gncompanion.constraints.gradient_penalty import FiniteDifferencePenalty, GradientPenalty
+from gncompanion.constraints.gradient_penalty import (
+    FiniteDifferencePenalty,
+    GradientPenalty,
+    ZeroCenteredPenalty,
+)
 from gncompanion.constraints.inner_product import InnerProduct
 from gncompanion.constraints.scale import Scale
 from gncompanion.constraints.spectral_norm import OperatorSpectralNormalization, SpectralNormalization
@@ -31,6 +35,8 @@ CONSTRAINTS: dict[str, Callable[..., Constraint]] = {
     "gp": GradientPenalty,
     "gp-one-sided": partial(GradientPenalty, one_sided=True),
     "gp-difference": FiniteDifferencePenalty,
+    "r1": partial(ZeroCenteredPenalty, at="real"),
+    "r2": partial(ZeroCenteredPenalty, at="fake"),
     "sn": SpectralNormalization,
     "sn-operator": OperatorSpectralNormalization,
     "sn-regularization": SpectralRegularization,

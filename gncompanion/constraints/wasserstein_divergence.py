@@ -14,19 +14,15 @@ from __future__ import annotations
 
 from math import inf
 
-import torch
 from torch import Tensor
 
-from gncompanion.constraints.base import Score
-from gncompanion.constraints.gradient_constraint import GradientConstraint
-from gncompanion.constraints.sampling import labels_at, sampling
-from gncompanion.input_gradient import gradient_norm
+from gncompanion.constraints.pointwise_penalty import PointwisePenalty
 from gncompanion.tools.checks import is_number, positive, require
 
 __all__ = ["WassersteinDivergence"]
 
 
-class WassersteinDivergence(GradientConstraint):
+class WassersteinDivergence(PointwisePenalty):
     """Add k ‖∇f‖ᵖ at samples of r(x).
 
     Args:
@@ -42,14 +38,9 @@ class WassersteinDivergence(GradientConstraint):
     def __init__(
         self, k: float = 2.0, *, p: float = 6.0, at: str = "real-fake", method: str = "auto"
     ) -> None:
-        super().__init__(method=method)
+        super().__init__(at=at, method=method)
         require("p", p, is_number(p) and 1 < p < inf, "a finite number above 1, such as 6.0")
         self.k, self.p = positive("k", k, such_as=2.0), p
-        self._points = sampling(at)
 
-    def penalty(
-        self, score: Score, real: Tensor, fake: Tensor, *, y: Tensor | None = None, generator: torch.Generator
-    ) -> Tensor:
-        points = self._points(real, fake, generator).detach()
-        n = gradient_norm(*self.value_and_gradient(score, points, labels_at(points, y)))
+    def mean(self, n: Tensor) -> Tensor:
         return self.k * n.pow(self.p).mean()

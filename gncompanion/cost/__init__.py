@@ -4,7 +4,7 @@
 computation holds at once, and `timing` the seconds of anything.
 """
 
-from gncompanion.cost.counting import Cost, count, iteration
+from gncompanion.cost.counting import Cost, count, flops, iteration
 from gncompanion.cost.live_memory import LiveMemory
 from gncompanion.cost.timing import CLOCKS, Spread, now, seconds
 from gncompanion.cost.work import PARTS, VARIANTS, Variant, parts
@@ -18,6 +18,7 @@ __all__ = [
     "Spread",
     "Variant",
     "count",
+    "flops",
     "iteration",
     "now",
     "parts",

@@ -100,11 +100,10 @@ def critic_step(
     n, real, y = len(real), players.share.part(real), None if y is None else players.share.part(y)
     with torch.no_grad():
         fake = players.generate(n, random, y)
-    labels = None if y is None else torch.cat([y, y])
-    score_real, score_fake = players.score(torch.cat([real, fake]), labels).split(len(real))
+    score_real, score_fake, score = players.score.both(real, fake, y)
     loss = players.loss.critic(score_real, score_fake)
     own = players.share.own(random)
-    loss = loss + players.constraint.penalty(players.score, real, fake, y=y, generator=own)
+    loss = loss + players.constraint.penalty(score, real, fake, y=y, generator=own)
     return loss, score_real.detach().mean(), score_fake.detach().mean()
 
 

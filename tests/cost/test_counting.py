@@ -1,9 +1,10 @@
 """Counts against sums done by hand, and what the issue of cost rests on."""
 
 import pytest
+import torch
 from torch import nn
 
-from gncompanion.cost import Cost, LiveMemory, count, iteration, parts
+from gncompanion.cost import Cost, LiveMemory, count, flops, iteration, parts
 from tests.cost.conftest import PLANE, WIDTH, N
 
 
@@ -36,6 +37,26 @@ def test_bytes_are_those_of_real_networks(networks: tuple[nn.Module, nn.Module])
     with LiveMemory() as memory:
         work()
     assert memory.peak == count("GN, primitive", **PLANE, only=["critic"])["critic"].bytes
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "forward"),
+    [  # products and sums: an output (of a transposed one: an input) × the weight's entries that it meets
+        (nn.Linear(5, 7), (3, 5), 2 * 3 * 5 * 7),
+        (nn.Conv2d(8, 16, 3), (2, 8, 9, 9), 2 * 2 * 7**2 * 16 * 8 * 9),
+        (nn.Conv2d(8, 16, 3, stride=2, groups=4), (2, 8, 9, 9), 2 * 2 * 4**2 * 16 * 2 * 9),
+        (nn.Conv1d(8, 8, 5, groups=8), (2, 8, 20), 2 * 2 * 16 * 8 * 5),
+        (nn.ConvTranspose2d(8, 16, 4, stride=2, groups=2), (2, 8, 5, 5), 2 * 2 * 5**2 * 8 * 8 * 16),
+    ],
+    ids=str,
+)
+def test_a_layers_backward_costs_a_forward_for_each_gradient(
+    layer: nn.Module, shape: tuple[int, ...], forward: int
+) -> None:
+    x = torch.ones(shape)
+    assert flops(lambda: layer(x)) == forward
+    assert flops(lambda: layer(x).sum().backward()) == 2 * forward
+    assert flops(lambda: layer(x.requires_grad_()).sum().backward()) == 3 * forward
 
 
 @pytest.mark.slow

@@ -26,6 +26,8 @@ ROWS = {
     "gp": Row(penalty=lambda real, fake, moved: 10 * (NORM - 1) ** 2),
     "gp-one-sided": Row(options={"target": 2.0}),  # no penalty below the target
     "gp-difference": Row(penalty=lambda real, fake, moved: 10 * (slopes(real, fake) - 1).square().mean()),
+    "r1": Row(penalty=lambda real, fake, moved: 3 / 2 * NORM**2, options={"gamma": 3.0}),
+    "r2": Row(penalty=lambda real, fake, moved: 10 / 2 * NORM**2),
     "sn": Row(lambda f: (f - B) / NORM + B),
     "sn-operator": Row(lambda f: (f - B) / NORM + B),
     "sn-regularization": Row(penalty=lambda real, fake, moved: 0.1 / 2 * NORM**2),
