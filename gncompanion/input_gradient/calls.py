@@ -23,6 +23,7 @@ __all__ = [
     "Replay",
     "Rule",
     "Unsupported",
+    "per_row",
     "place_of",
     "require_separate",
     "require_supported",
@@ -38,7 +39,7 @@ class CoupledSamples(Unsupported):
     """A call that moves or mixes the batch dimension, so that `a` is no longer one number per sample."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """One call `function(*args, **kwargs)` of the forward, before it runs.
 
@@ -59,7 +60,7 @@ class Call:
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Replay:
     """How a call is run again: `function(a, *args, **kwargs)`, with u in place of each tracked tensor h.
 
@@ -69,12 +70,17 @@ class Replay:
         kwargs: Its arguments by name.
         overwrites: Whether it writes its result over its first argument u, in memory that must then be u's
             alone; fresh memory costs a CPU ten times the arithmetic of a gate.
+        completed: What the call's result adds to these arguments, where they are known only then.
+        gradients: The gradients of its second and third argument from δ = ∂f/∂result, where a formula is
+            cheaper than autograd: `gradients(a, delta, wanted, *args, **kwargs)`, None where not wanted.
     """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     overwrites: bool = False
+    completed: Callable[[Any], tuple[Any, ...]] | None = None
+    gradients: Callable[..., tuple[Tensor | None, ...]] | None = None
 
 
 Rule = Callable[[Call], Replay]
@@ -92,9 +98,17 @@ def require_separate(condition: bool, why: str = "it moves or mixes the batch di
         raise CoupledSamples(why)
 
 
+def per_row(a: Tensor, like: Tensor) -> Tensor:
+    """Repeat a, (N,) or (N, 1), for each of a sample's rows: (Nk,), where `like` is (Nk, ...)."""
+    a = a if a.dim() == 1 else a.reshape(-1)
+    a = a if a.dtype is like.dtype else a.to(like.dtype)
+    samples, rows = a.shape[0], like.shape[0]
+    return a if rows == samples else a.repeat_interleave(rows // samples)
+
+
 def scaled(a: Tensor, constant: Tensor | float, like: Tensor) -> Tensor:
-    """Compute a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like` (N, ...)."""
-    return broadcast(a.to(like.dtype), like) * constant
+    """Compute a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like`, (N, ...) or (Nk, ...)."""
+    return broadcast(per_row(a, like), like) * constant
 
 
 def place_of(critic: Callable[..., Any], function: Callable[..., Any]) -> str:

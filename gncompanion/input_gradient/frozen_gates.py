@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gncompanion.input_gradient.calls import scaled
-from gncompanion.input_gradient.tape import Tape
+from gncompanion.input_gradient.tape import Saved, Step, Tape, run
 
 __all__ = ["start", "through_frozen_gates"]
 
@@ -60,7 +60,7 @@ class _FrozenGates(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.tape = tape
         # What is not copied is saved by autograd, which notices when it is changed before the backward.
-        ctx.save_for_backward(x, *deltas, *(tape.saved[index] for index in tape.shared))
+        ctx.save_for_backward(x, *deltas, *(tape.saved[index] for index in tape.shared.values()))
         return f.clone(), g.clone()
 
     @staticmethod
@@ -69,27 +69,60 @@ class _FrozenGates(torch.autograd.Function):
         tape: Tape = ctx.tape
         x, *tensors = ctx.saved_tensors
         steps = [step for step in tape.steps if step.weights]
-        deltas = dict(zip((step.outputs[0] for step in steps), tensors, strict=False))
-        saved = _cut(tape, tensors[len(steps) :])
-        grads: dict[int, Tensor | None] = dict.fromkeys(tape.weights)
+        shared = tensors[len(steps) :]
+        deltas = {
+            step.outputs[0]: delta
+            for step, delta in zip(steps, tensors, strict=False)
+            if delta is not None  # on a way to f
+        }
+        gradients = _WeightGradients(deltas, _cut(tape, shared))
+        wanted = {step.outputs[0] for step in steps} & deltas.keys()
+        tape.replay(a, start(a, x, G), gradients.saved, gradients, lambda step: step.outputs[0] in wanted)
+        return None, None, None, None, None, *map(gradients.found.get, tape.weights)
+
+
+class _WeightGradients:
+    """What is done with each step of the replay: its weights' gradients are found, by formula or by autograd."""
+
+    def __init__(self, deltas: dict[int, Tensor], saved: list[Tensor]) -> None:
+        self.deltas, self.saved = deltas, saved
+        self.found: dict[int, Tensor] = {}
+
+    def __call__(
+        self, step: Step, a: Tensor, args: list[Any], kwargs: dict[str, Any], needed: bool
+    ) -> tuple[Tensor, ...]:
+        delta = self.deltas.get(step.outputs[0]) if step.weights else None
+        if delta is None:
+            return run(step, a, args, kwargs)
+        if step.gradients is None:
+            return self._by_autograd(step, delta, a, args, kwargs)
+        places = [v.index if type(v) is Saved else None for v in (*step.args, None)[1:3]]
+        grads = step.gradients(a, delta, [index in step.weights for index in places], *args, **kwargs)
+        self._add(places, grads)
+        return run(step, a, args, kwargs) if needed else ()
+
+    def _by_autograd(
+        self, step: Step, delta: Tensor, a: Tensor, args: list[Any], kwargs: dict[str, Any]
+    ) -> tuple[Tensor, ...]:
         with torch.enable_grad():
-            for step, outputs in tape.replay(a, start(a, x, G), saved):
-                delta = deltas.get(step.outputs[0])
-                if delta is None:  # not on a way to f
-                    continue
-                weights = [saved[index] for index in step.weights]
-                found = torch.autograd.grad(outputs[0], weights, delta)
-                for index, grad in zip(step.weights, found, strict=True):
-                    known = grads[index]
-                    grads[index] = grad if known is None else known + grad
-        return None, None, None, None, None, *grads.values()
+            outputs = run(step, a, args, kwargs)
+            weights = [self.saved[index] for index in step.weights]
+            grads = torch.autograd.grad(outputs[0], weights, delta)
+        self._add(step.weights, grads)
+        return tuple(out.detach() for out in outputs)
+
+    def _add(self, indices: Sequence[int | None], grads: Sequence[Tensor | None]) -> None:
+        for index, grad in zip(indices, grads, strict=False):
+            if index is not None and grad is not None:
+                known = self.found.get(index)
+                self.found[index] = grad if known is None else known + grad
 
 
 def _cut(tape: Tape, shared: Sequence[Tensor]) -> list[Tensor]:
-    """The saved tensors cut from their graphs, those that want a gradient as leaves."""
+    """The saved tensors cut from their graphs, as leaves where autograd finds their gradient."""
     saved = list(tape.saved)
-    for index, tensor in zip(tape.shared, shared, strict=True):
+    for index, tensor in zip(tape.shared.values(), shared, strict=True):
         saved[index] = tensor.detach()
-    for index in tape.weights:
+    for index in {index for step in tape.steps if step.gradients is None for index in step.weights}:
         saved[index] = saved[index].detach().requires_grad_()
     return saved

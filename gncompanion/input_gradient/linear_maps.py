@@ -15,7 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gncompanion.input_gradient.calls import Call, Replay, Rule, require_separate, require_supported, scaled
+from gncompanion.input_gradient.calls import (
+    Call,
+    Replay,
+    Rule,
+    per_row,
+    require_separate,
+    require_supported,
+    scaled,
+)
+from gncompanion.input_gradient.per_sample import broadcast
+from gncompanion.input_gradient.weight_gradients import gradients_of
 
 __all__ = [
     "addmm",
@@ -141,10 +151,12 @@ def affine(call: Call) -> Replay:
         out: Tensor = function(u, weight, None, *rest, **kwargs)
         if bias is not None:
             bias = bias.to(out.dtype)
-            out.add_(scaled(a, bias if weight.dim() == 2 else column(bias, out), out))
+            bias = bias if weight.dim() == 2 else column(bias, out)
+            out.addcmul_(broadcast(per_row(a, out), out), bias)
         return out
 
-    return Replay(replay, call.args, call.kwargs)
+    gradients = gradients_of(function, call.args[3:], call.kwargs)
+    return Replay(replay, call.args, call.kwargs, gradients=gradients)
 
 
 def addmm(call: Call) -> Replay:

@@ -15,44 +15,34 @@ and whatever else happens, the record is refused, with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from numbers import Number
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from gncompanion.input_gradient.calls import Call, CoupledSamples, Unsupported, place_of
 from gncompanion.input_gradient.rules import RULES, applied
-from gncompanion.input_gradient.tape import (
-    Saved,
-    Slot,
-    Step,
-    Tape,
-    autocast_state,
-    copies,
-    mapped,
-    tensors_in,
-)
-from gncompanion.input_gradient.torch_internals import (
-    WeakTensorKeys,
-    hooks_made,
-    is_view,
-    storage_key,
-    version,
-)
+from gncompanion.input_gradient.stand_ins import Given, StepWriter, reaches
+from gncompanion.input_gradient.tape import Step, tensors_in
+from gncompanion.input_gradient.torch_internals import hooks_made, is_view, version
+from gncompanion.input_gradient.tracked import Known, TrackedTensors
 
 __all__ = ["Recorder"]
 
+BASE = vars(torch._C.TensorBase)
 SIDE_DOORS = {  # ways to change a tensor's memory that leave no trace in its count of changes
     getattr(Tensor, name)
     for name in ("__array__", "__dlpack__", "apply_", "data_ptr", "map_", "numpy", "resize_", "set_")
 } | {getattr(Tensor, name) for name in ("share_memory_", "storage", "untyped_storage")}
-NODE = vars(torch._C.TensorBase)["grad_fn"].__get__  # on which a hook may change a gradient
-PLAIN: tuple[type, ...] = (Number, str, slice, type(None), type(...), torch.Size)
-PLAIN += (torch.dtype, torch.device, torch.layout, torch.memory_format)
+SIDE_DOORS |= {BASE["data"].__set__}
+LOOKS = frozenset(  # what is asked of a tensor that neither changes it nor gives another
+    {BASE[name].__get__ for name in ("shape", "dtype", "device", "ndim", "is_leaf", "requires_grad", "is_cuda")}
+    | {getattr(Tensor, name) for name in ("size", "dim", "numel", "__len__", "stride", "is_contiguous")}
+    | {Tensor.is_floating_point, torch.is_floating_point, torch.numel}
+)
+NODE = BASE["grad_fn"].__get__  # on which a hook may change a gradient
 
 
 class Recorder(TorchFunctionMode):
@@ -77,19 +67,18 @@ class Recorder(TorchFunctionMode):
 
     def __init__(self, root: Tensor, critic: Callable[..., Any], *, keep: bool = True) -> None:
         super().__init__()
-        self.tape = Tape()
         self.refusal: Unsupported | None = None
         self.watching = self.hooked = False
         self.root = root
         self.source = get_gradient_edge(root)
         self.edges: list[GradientEdge] = []
         self._critic, self._keep = critic, keep
-        self._known = WeakTensorKeys()  # tensor -> (slot, version)
-        self._versions: list[
-            tuple[Tensor, int, str]
-        ] = []  # what must not change until the end, and what it is
+        self._samples = root.shape[0]
+        self._known = TrackedTensors()
+        self._writer = StepWriter(self.source.node, root.device.type, keep=keep)
+        self.tape, self._guarded = self._writer.tape, self._writer.guarded
         self._node_hooks: int | None = None  # made before a node was asked for, and of tensors since
-        self._known[root] = (0, version(root))
+        self._known.add(root, 0)
 
     def finish(self, f: Any) -> Unsupported | None:
         """Name the tape's result.
@@ -103,7 +92,7 @@ class Recorder(TorchFunctionMode):
         if self.refusal is None:
             self.refusal = self._unfinished(f)
         if self.refusal is None:
-            self.tape.result = self._known[f][0]
+            self.tape.result = self._slot(f)
         return self.refusal
 
     def untouched_input(self, leaf: Tensor) -> Tensor:
@@ -112,16 +101,22 @@ class Recorder(TorchFunctionMode):
         Args:
             leaf: What `root` is a copy of.
         """
-        unchanged = version(self.root) == self._known[self.root][1] == 0
+        known = self._known.get(self.root)
+        unchanged = known is not None and version(self.root) == known[2] == 0
         return self.root.detach() if unchanged else leaf.detach().clone()
 
+    def _slot(self, f: Tensor) -> int:
+        known = self._known.get(f)
+        assert known is not None
+        return known[1]
+
     def _unfinished(self, f: Any) -> Unsupported | None:
-        known = self._lookup(f)
+        known = self._known.get(f) if isinstance(f, Tensor) else None
         if not known:
             return Unsupported("its value depends on x through operations that were not seen")
-        if known[1] != version(f):
+        if known[2] != version(f):
             return Unsupported("its value was modified in place through operations that were not seen")
-        for tensor, count, what in self._versions:
+        for tensor, count, what in self._guarded:
             if version(tensor) != count:
                 return Unsupported(f"{what} was modified in place")
         if self._node_hooks is not None and hooks_made() > self._node_hooks:
@@ -138,38 +133,45 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.refusal:
+        if self.refusal is not None or function in LOOKS:
             return function(*args, **kwargs)
-        tensors = tensors_in((*args, *kwargs.values()))
-        seen = {id(t): known for t in tensors if (known := self._lookup(t))}
-        if function in SIDE_DOORS and self._holds(tensors[0]):
+        seen: dict[int, Known] = {}
+        others: list[Given] = []
+        for tensor in tensors_in((*args, *kwargs.values()) if kwargs else args):
+            known = self._known.get(tensor)
+            if known is None:
+                others.append((tensor, version(tensor)))
+            else:
+                seen[id(tensor)] = known
+        if function in SIDE_DOORS and self._holds(args[0]):
             self._refuse(Unsupported("it may change a tensor out of sight"), function)
         self._count_hooks(function)
-        others = [(t, version(t)) for t in tensors if id(t) not in seen]
-        result = (
-            self._run(Call(function, args, kwargs, _tracker(seen)), tensors, seen)
-            if seen
-            else function(*args, **kwargs)
-        )
-        if any(version(t) != count and self._holds(t) for t, count in others):
-            self._refuse(
-                Unsupported("it changes memory that the record needs, through another name"), function
-            )
+        if seen and torch.is_grad_enabled():
+            result = self._run(Call(function, args, kwargs, _tracker(seen)), seen, others)
+        else:
+            result = function(*args, **kwargs)
+        for tensor, count in others:
+            if version(tensor) != count and self._holds(tensor):
+                why = "it changes memory that the record needs, through another name"
+                self._refuse(Unsupported(why), function)
         return result
 
-    def _run(self, call: Call, tensors: list[Tensor], seen: dict[int, tuple[int, int]]) -> Any:
+    def _run(self, call: Call, seen: dict[int, Known], others: list[Given]) -> Any:
         """Run a call on tracked tensors, and record it where autograd does."""
         function, args = call.function, call.args
-        if not torch.is_grad_enabled():
-            return function(*args, **call.kwargs)
         if function == Tensor.register_hook:
             args, self.watching = (args[0], self._watched(args[1]), *args[2:]), True
-        step = self._step(call, {id(tensor) for tensor in tensors}, seen)  # first: the call may change them
+        step, completed = self._step(call, seen, others)  # first: the call may change them
         result = function(*args, **call.kwargs)
-        found = result if isinstance(result, tuple | list) else (result,)
-        outputs = [out for out in found if isinstance(out, Tensor) and out.requires_grad]
+        if isinstance(result, Tensor):
+            outputs = [result] if result.requires_grad else []
+        else:
+            found = result if isinstance(result, tuple | list) else ()
+            outputs = [out for out in found if isinstance(out, Tensor) and out.requires_grad]
         if outputs:  # sizes, comparisons, detached copies are constants
             self._record(step, outputs, function)
+            if completed is not None and self._keep and isinstance(step, Step):
+                step.args += [self.tape.save(tensor, private=True) for tensor in completed(result)]
         return result
 
     def _count_hooks(self, function: Callable[..., Any]) -> None:
@@ -190,106 +192,66 @@ class Recorder(TorchFunctionMode):
 
         return watched
 
-    def _lookup(self, value: Any) -> tuple[int, int] | None:
-        """The slot of a tracked tensor, and its version when it was recorded."""
-        return self._known.get(value) if isinstance(value, Tensor) and not value.is_leaf else None
-
     def _holds(self, tensor: Tensor) -> bool:
         """Whether a tensor lies in memory that the record needs: of tracked tensors and of large weights."""
-        needed = [*self._known.keys(), *(self.tape.saved[index] for index in self.tape.shared)]
-        return storage_key(tensor) in {storage_key(t) for t in needed}
+        return self._known.lie_at(tensor, (self.tape.saved[index] for index in self.tape.shared.values()))
 
-    def _step(self, call: Call, given: set[int], seen: dict[int, tuple[int, int]]) -> Step | Unsupported:
-        """How the call is replayed, with tracked tensors as slots; or why it cannot be."""
+    def _step(
+        self, call: Call, seen: dict[int, Known], others: list[Given]
+    ) -> tuple[Step | Unsupported, Callable[[Any], tuple[Tensor, ...]] | None]:
+        """How the call is replayed, and what completes it; or why it cannot be."""
         if call.function not in RULES:
-            return Unsupported("not among the operations known to be linear or piecewise linear")
-        inputs: list[int] = []
-        saved: set[int] = set()
-
-        def placeholder(value: Any) -> Any:
-            if not isinstance(value, Tensor):
-                return _plain(value)
-            if call.is_tracked(value):
-                inputs.append(seen[id(value)][0])
-                return Slot(inputs[-1])
-            kept = self._constant(value, private=id(value) not in given)
-            if kept is not None:
-                saved.add(kept.index)
-            return kept
-
+            return Unsupported("not among the operations known to be linear or piecewise linear"), None
         try:
             replay = applied(call)
-            args, kwargs = mapped(placeholder, (replay.args, replay.kwargs))
+            return self._writer.write(call, replay, seen, others), replay.completed
         except Unsupported as why:
-            return why
+            return why, None
         except (AttributeError, IndexError, TypeError, ValueError) as error:  # the rule's, not the call's
-            return Unsupported(f"it is called in a way that is not foreseen ({error})")
-        weights = tuple(sorted(saved & self.tape.weights.keys()))
-        replay = replace(replay, args=args, kwargs=kwargs)
-        return Step(replay, tuple(inputs), weights, autocast_state(self.root.device.type))
-
-    def _constant(self, value: Tensor, *, private: bool) -> Saved | None:
-        if value.requires_grad:
-            if _reaches(value.grad_fn, self.source.node):
-                raise Unsupported("one of its arguments depends on x through operations that were not seen")
-            if not (value.is_leaf and copies(value)):  # in place, its graph may change with its value
-                self._versions.append((value, version(value), "a weight"))
-        elif not self._keep:
-            return None
-        return self.tape.save(value, private=private)
+            return Unsupported(f"it is called in a way that is not foreseen ({error})"), None
 
     def _record(self, step: Step | Unsupported, outputs: list[Tensor], function: Callable[..., Any]) -> None:
-        moved = any(out.dim() == 0 or out.shape[0] != self.root.shape[0] for out in outputs)
-        if moved and isinstance(step, Step):
-            step = CoupledSamples("it moves or mixes the batch dimension")
+        if isinstance(step, Step):
+            step = self._misplaced(outputs) or step
         if isinstance(step, Unsupported):
-            if any(_reaches(out.grad_fn, self.source.node) for out in outputs):  # else they are constants
+            if any(reaches(out.grad_fn, self.source.node) for out in outputs):  # else they are constants
                 self._refuse(step, function)
             return
         step.outputs = self.tape.new_slots(len(outputs))
         for out, slot in zip(outputs, step.outputs, strict=True):
-            self._known[out] = (slot, version(out))
+            self._known.add(out, slot)
         if step.weights:
             self.edges.append(get_gradient_edge(outputs[0]))
             if is_view(outputs[0]):  # a change in place would pass by the node at which δ is collected
-                self._versions.append(
+                self._guarded.append(
                     (outputs[0].detach(), version(outputs[0]), "the result of a layer, a view,")
                 )
         if self._keep:
             self.tape.steps.append(step)
 
+    def _misplaced(self, outputs: list[Tensor]) -> Unsupported | None:
+        """Why the samples are not in their places: each must have as many rows, one after the other."""
+        for out in outputs:
+            shape = out.shape
+            if not shape or shape[0] % self._samples:
+                return CoupledSamples("it moves or mixes the batch dimension")
+            if out.dtype.is_complex:
+                return Unsupported("its result is complex")
+        return None
+
     def _refuse(self, why: Unsupported, function: Callable[..., Any]) -> None:
         self.refusal = type(why)(f"{place_of(self._critic, function)}: {why}")
 
 
-def _tracker(seen: dict[int, tuple[int, int]]) -> Callable[[Any], bool]:
+def _tracker(seen: dict[int, Known]) -> Callable[[Any], bool]:
     """What tells a rule whether an argument depends on x, and is still what was recorded."""
 
     def is_tracked(value: Any) -> bool:
-        if id(value) not in seen:
+        known = seen.get(id(value))
+        if known is None:
             return False
-        if seen[id(value)][1] != version(value):
+        if known[2] != version(value):
             raise Unsupported("a tensor that depends on x was modified in place through another name")
         return True
 
     return is_tracked
-
-
-def _plain(value: Any) -> Any:
-    """A value without tensors in it: in an unknown container one could hide."""
-    if not isinstance(value, PLAIN):
-        raise Unsupported(f"one of its arguments is a {type(value).__name__}, which may hold a tensor")
-    return value
-
-
-def _reaches(node: Node | None, target: Node) -> bool:
-    """Whether autograd's graph leads from `node` back to `target`."""
-    pending, visited = [node], set()
-    while pending:
-        node = pending.pop()
-        if node is target:
-            return True
-        if node is not None and node not in visited:
-            visited.add(node)
-            pending += [parent for parent, _ in node.next_functions]
-    return False

@@ -38,7 +38,9 @@ def applied(call: Call) -> Replay:
     Raises:
         Unsupported: The rule refuses the call; says why.
     """
-    return RULES[call.function](_positioned(call, LEADING[call.function]))
+    leading = LEADING[call.function]
+    positioned = _positioned(call, leading) if call.kwargs and not call.kwargs.keys().isdisjoint(leading) else call
+    return RULES[call.function](positioned)
 
 
 def _positioned(call: Call, leading: tuple[str, ...]) -> Call:
@@ -93,11 +95,6 @@ OPERATIONS: list[tuple[Rule, tuple[str, ...], tuple[str, ...]]] = [
     ),
     (linear_maps.spatial(5), INPUT, ("avg_pool3d", "adaptive_avg_pool3d")),
     (linear_maps.interpolate, INPUT, ("interpolate",)),
-    (
-        linear_maps.again,
-        INPUT,
-        ("neg", "__neg__", "negative", "clone", "contiguous", "to", "float", "double"),
-    ),
     (linear_maps.again, INPUT, ("neg", "__neg__", "negative", "clone", "contiguous")),
     (shapes.cast, INPUT, ("to", "type_as", "float", "double", "half", "bfloat16")),
     (gates.relu, INPUT, ("relu", "relu_")),

@@ -8,7 +8,7 @@ itself keeps it, and refuses to go on if it was changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,44 +16,68 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gncompanion.input_gradient.calls import Replay
+__all__ = ["Saved", "Slot", "Step", "Tape", "autocast_state", "copies", "mapped", "run", "tensors_in"]
 
-__all__ = ["Saved", "Slot", "Step", "Tape", "autocast_state", "copies", "mapped", "tensors_in"]
-
+Autocast = torch.dtype  # to which floating point is cast
 COPIED = 2**14  # elements up to which a weight is copied: biases and gains, not kernels
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Slot:
     """Stands, in a recorded call, for a value that depends on x."""
 
     index: int
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Saved:
     """Stands, in a recorded call, for a tensor that does not depend on x: a weight, a gate, a constant."""
 
     index: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
-    """One recorded operation, with `Slot` and `Saved` in place of tensors.
+    """One recorded operation, run again as `function(a, *args, **kwargs)`.
 
     Attributes:
-        replay: What is run again, as `replay.function(a, *replay.args, **replay.kwargs)`.
+        function: What acts on u.
+        args: Its arguments by position, with `Slot` and `Saved` in place of tensors.
+        kwargs: Its arguments by name, likewise.
         inputs: The slots among its arguments.
         weights: The saved tensors among its arguments that want a gradient.
-        autocast: The autocast in force at the call.
+        autocast: The autocast in force at the call, or None.
+        overwrites: Whether it writes over its first argument.
+        gradients: The formula of its weights' gradients, or None where autograd finds them.
         outputs: The slots that it fills.
     """
 
-    replay: Replay
+    function: Callable[..., Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
     inputs: tuple[int, ...]
     weights: tuple[int, ...]
-    autocast: dict[str, Any]
+    autocast: Autocast | None
+    overwrites: bool
+    gradients: Callable[..., Any] | None
     outputs: tuple[int, ...] = ()
+
+    def filled(self, values: dict[int, Tensor], saved: Sequence[Tensor]) -> tuple[list[Any], dict[str, Any]]:
+        """Its arguments, with the tensors in their places."""
+
+        def tensor(leaf: Any) -> Any:
+            kind = type(leaf)
+            if kind is Slot:
+                return values[leaf.index]
+            if kind is Saved:
+                return saved[leaf.index]
+            return mapped(tensor, leaf) if kind in _NESTS else leaf
+
+        kwargs = {name: tensor(leaf) for name, leaf in self.kwargs.items()} if self.kwargs else {}
+        return [tensor(leaf) for leaf in self.args], kwargs
+
+
+Act = Callable[[Step, Tensor, list[Any], dict[str, Any], bool], Sequence[Any]]
 
 
 @dataclass
@@ -64,7 +88,7 @@ class Tape:
         steps: The operations, in their order.
         saved: What they use that does not depend on x, as it was then.
         weights: Those of them that want a gradient, by their index in `saved`: the caller's own tensors.
-        shared: Indices of those that are no copies but the caller's own, in whose memory they lie.
+        shared: Indices of those that are no copies but the caller's own, in whose memory they lie, by identity.
         slots: The number of slots; slot 0 is x.
         result: The slot that holds f.
     """
@@ -72,7 +96,7 @@ class Tape:
     steps: list[Step] = field(default_factory=list)
     saved: list[Tensor] = field(default_factory=list)
     weights: dict[int, Tensor] = field(default_factory=dict)
-    shared: list[int] = field(default_factory=list)
+    shared: dict[int, int] = field(default_factory=dict)
     slots: int = 1
     result: int = 0
 
@@ -91,46 +115,75 @@ class Tape:
         Returns:
             What stands for it in the recorded call.
         """
-        if is_shared := not copies(tensor):
-            known = (index for index in self.shared if self.saved[index] is tensor)
-            if (found := next(known, None)) is not None:
-                return Saved(found)
-            self.shared.append(len(self.saved))
+        index, is_copied = len(self.saved), copies(tensor)
+        if not is_copied and self.shared.setdefault(id(tensor), index) != index:
+            return Saved(self.shared[id(tensor)])
         if tensor.requires_grad:
-            self.weights[len(self.saved)] = tensor
-        self.saved.append(tensor if private or is_shared else tensor.detach().clone())
-        return Saved(len(self.saved) - 1)
+            self.weights[index] = tensor
+        self.saved.append(tensor.detach().clone() if is_copied and not private else tensor)
+        return Saved(index)
 
     def replay(
-        self, a: Tensor, u: Tensor, saved: Sequence[Tensor]
-    ) -> Iterator[tuple[Step, tuple[Tensor, ...]]]:
-        """Push u_0 through the record; yields each step with its outputs, and frees what is used up.
+        self,
+        a: Tensor,
+        u: Tensor,
+        saved: Sequence[Tensor],
+        act: Act,
+        wanted: Callable[[Step], bool],
+    ) -> None:
+        """Push u_0 through those operations on which others depend that are wanted.
 
         Args:
             a: One number per sample, (N,) or (N, 1).
             u: u_0, shaped like x (N, ...).
             saved: What stands in place of `self.saved`.
+            act: What is done with each step: `act(step, a, args, kwargs, needed)` returns its outputs, at
+                least where they are needed.
+            wanted: Whether a step is, for its own sake.
         """
-        last_use = {slot: n for n, step in enumerate(self.steps) for slot in step.inputs}
-        values: dict[int, Tensor] = {0: u}
-        for n, step in enumerate(self.steps):
-            args, kwargs = _filled((step.replay.args, step.replay.kwargs), values, saved)
-            if step.replay.overwrites:
-                later = (v for slot, v in values.items() if last_use.get(slot, n) > n or slot == self.result)
-                args = (args[0].clone() if _share_memory(args[0], later) else args[0], *args[1:])
-            with _as_recorded(step.autocast):
-                outputs = _tuple(step.replay.function(a, *args, **kwargs))
-            yield step, outputs
-            values |= zip(step.outputs, (out.detach() for out in outputs), strict=True)
-            for slot in {*step.inputs, *step.outputs}:
-                if last_use.get(slot, -1) <= n and slot != self.result:
-                    values.pop(slot, None)
+        a, values = a.reshape(-1), {0: u}
+        ambient = torch.is_autocast_enabled(u.device.type)
+        for step, dying, kept in self._plan(wanted):
+            args, kwargs = step.filled(values, saved)
+            for slot in dying:
+                del values[slot]
+            if step.overwrites and _is_shared(args[0], values.values()):
+                args[0] = args[0].clone()
+            with as_recorded(step.autocast, u.device.type) if ambient or step.autocast else _NOTHING:
+                outputs = act(step, a, args, kwargs, bool(kept))
+            if kept:
+                values |= {slot: out for slot, out in zip(step.outputs, outputs, strict=True) if slot in kept}
+
+    def value(self, a: Tensor, u: Tensor) -> Tensor:
+        """Push u_0 through the whole record, to what f becomes; arguments as in `replay`."""
+        if self.result == 0:
+            return u
+        found: list[Tensor] = []
+
+        def act(step: Step, a: Tensor, args: list[Any], kwargs: dict[str, Any], needed: bool) -> Any:
+            outputs = run(step, a, args, kwargs)
+            found[:] = [outputs[step.outputs.index(self.result)]] if self.result in step.outputs else found
+            return outputs
+
+        self.replay(a, u, self.saved, act, lambda step: self.result in step.outputs)
+        return found[0]
+
+    def _plan(self, wanted: Callable[[Step], bool]) -> list[tuple[Step, set[int], set[int]]]:
+        """The steps to take; and of each the slots that nothing needs after it, and those that it fills for others."""
+        needed: set[int] = set()
+        plan = []
+        for step in reversed(self.steps):
+            kept = needed.intersection(step.outputs)
+            if kept or wanted(step):
+                needed -= kept
+                plan.append((step, set(step.inputs) - needed, kept))
+                needed.update(step.inputs)
+        return plan[::-1]
 
 
 def copies(tensor: Tensor) -> bool:
     """Tell whether a tensor that others can change is copied: a constant, or a small weight."""
-    is_weight = tensor.requires_grad or isinstance(tensor, nn.Parameter)
-    return not is_weight or tensor.numel() <= COPIED
+    return tensor.numel() <= COPIED or not (tensor.requires_grad or isinstance(tensor, nn.Parameter))
 
 
 def mapped(function: Callable[[Any], Any], value: Any) -> Any:
@@ -144,6 +197,7 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
 
 
 _NESTS = (tuple, list, dict)
+_NOTHING = nullcontext()
 
 
 def tensors_in(values: Iterable[Any]) -> list[Tensor]:
@@ -159,31 +213,27 @@ def tensors_in(values: Iterable[Any]) -> list[Tensor]:
     return found
 
 
-def autocast_state(device: str) -> dict[str, Any]:
-    """Note the autocast in force, as arguments to enter it again; casts are not cached across the two."""
-    enabled = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device)
-    return {"device_type": device, "dtype": dtype, "enabled": enabled, "cache_enabled": False}
+def autocast_state(device: str) -> Autocast | None:
+    """Note the autocast in force, or None where there is none."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
-def _as_recorded(autocast: dict[str, Any]) -> AbstractContextManager[Any]:
-    """The autocast of a recorded call; entering torch's costs as much as a small layer."""
-    if autocast["enabled"] or torch.is_autocast_enabled(autocast["device_type"]):
-        return torch.autocast(**autocast)
-    return nullcontext()
+def as_recorded(autocast: Autocast | None, device: str) -> AbstractContextManager[Any]:
+    """The autocast of a recorded call; what it casts is not cached across the two."""
+    return torch.autocast(device, dtype=autocast, enabled=autocast is not None, cache_enabled=False)
 
 
-def _filled(value: Any, values: dict[int, Tensor], saved: Sequence[Tensor]) -> Any:
-    def tensor(leaf: Any) -> Any:
-        kind = type(leaf)
-        return values[leaf.index] if kind is Slot else saved[leaf.index] if kind is Saved else leaf
-
-    return mapped(tensor, value)
+def run(step: Step, a: Tensor, args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """Run a step's operation, as it is; returns its outputs."""
+    value = step.function(a, *args, **kwargs)
+    return value if isinstance(value, tuple) else tuple(value) if isinstance(value, list) else (value,)
 
 
-def _share_memory(tensor: Any, others: Iterable[Tensor]) -> bool:
+def _is_shared(tensor: Tensor, others: Iterable[Tensor]) -> bool:
+    """Tell whether several entries, of a tensor or of others too, lie at one place in memory."""
+    repeats = any(step == 0 and n > 1 for step, n in zip(tensor.stride(), tensor.shape, strict=True))
+    return repeats or _share_memory(tensor, others)
+
+
+def _share_memory(tensor: Tensor, others: Iterable[Tensor]) -> bool:
     return any(other.untyped_storage() is tensor.untyped_storage() for other in others)
-
-
-def _tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)

@@ -4,7 +4,7 @@ version         there is no public way to ask whether a tensor was changed in pl
 is_view         nor whether it shows another tensor's memory
 storage_key     nor whether two tensors share memory
 hooks_made      nor whether a node of autograd's graph has a hook
-WeakTensorKeys  a dictionary that forgets a tensor when the last reference to it has gone
+owned           a tensor from a weak reference may outlive its Python object, unless torch is told
 
 excluded_from_compile    as torch.compiler.disable, which imports the compiler and takes seconds
 """
@@ -14,9 +14,8 @@ from __future__ import annotations
 import torch._compile
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import WeakIdKeyDictionary as WeakTensorKeys
 
-__all__ = ["WeakTensorKeys", "excluded_from_compile", "hooks_made", "is_view", "storage_key", "version"]
+__all__ = ["excluded_from_compile", "hooks_made", "is_view", "owned", "storage_key", "version"]
 
 excluded_from_compile = torch._compile._disable_dynamo
 
@@ -43,3 +42,10 @@ def storage_key(tensor: Tensor) -> int | None:
 def hooks_made() -> int:
     """Count all hooks ever registered, on tensors, nodes and modules alike."""
     return RemovableHandle.next_id
+
+
+def owned(tensor: Tensor | None) -> Tensor | None:
+    """Take hold of what a weak reference gave, as torch.utils.weak does."""
+    if tensor is not None and hasattr(tensor, "_fix_weakref"):
+        tensor._fix_weakref()
+    return tensor
