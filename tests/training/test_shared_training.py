@@ -123,8 +123,7 @@ def test_alone_nothing_is_shared() -> None:
     assert alone.part(x) is x
     assert alone.own(random) is random
     assert alone.mean(x) is x
-    assert alone.any(True)
-    assert not alone.any(False)
+    assert alone.largest(x) is x
 
 
 def test_parts_make_up_the_batch() -> None:
