@@ -72,7 +72,6 @@ def reproduce(
     planned = plan([*only, *notebooks], parameters=_values(parameters), full=full)
     for folder in (output or paths.figures(), paths.scratch()):
         require_writable(folder)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely, it ends its kernels too
     outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
         raise SystemExit(1)

@@ -1,18 +1,13 @@
 """Running one notebook, in a process of its own whose kernel inherits where its figures and runs go."""
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
 
 from gncompanion.notebook.plan import Job
 
-__all__ = ["Outcome", "execute", "processes"]
+__all__ = ["Outcome", "execute"]
 
 
 @dataclass(frozen=True)
@@ -59,43 +54,6 @@ def execute(job: Job, threads: int) -> Outcome:
     except Exception as failure:  # a dead kernel, a full disk: reported as an error in a cell is
         error = f"{type(failure).__name__}: {failure}"
     return Outcome(time.monotonic() - start, _peak_of_children(), error and " ".join(error.split()))
-
-
-@contextmanager
-def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Offer a fresh process for each job; an exception, Ctrl-C too, ends all of them and their kernels.
-
-    Args:
-        workers: Processes at a time.
-
-    Yields:
-        The pool to submit `execute` to.
-    """
-    pool = ProcessPoolExecutor(
-        workers,
-        get_context("spawn"),
-        initializer=signal.signal,  # a terminal sends Ctrl-C to every process; the parent decides
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-        max_tasks_per_child=1,
-    )
-    try:
-        yield pool
-    except BaseException:
-        _end_workers()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_workers() -> None:
-    import psutil
-
-    for worker in active_children():
-        with suppress(psutil.NoSuchProcess):
-            for kernel in psutil.Process(worker.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    kernel.kill()
-        worker.kill()
 
 
 def _peak_of_children() -> int | None:

@@ -7,8 +7,9 @@
     NN_slug.json   the sidecar: notebook, parameters, seeds, commit, versions, device, digest of the data, and
                    the plotted arrays, each number so that it reads back as the same floating-point value
 
-The same run writes the same bytes: no date, no random identifier, keys sorted. A file is replaced whole,
-or not at all; and a figure that comes out as the one that is there leaves that one in place, with its commit.
+The same run writes the same bytes: no date, no random identifier, keys sorted. The three are replaced
+together, or not at all; and a figure that comes out as the one that is there leaves that one in place, with
+its commit.
 """
 
 import io
@@ -24,12 +25,12 @@ from numpy.typing import ArrayLike
 from gncompanion.notebook.provenance import device_name, provenance, same_run
 from gncompanion.notebook.records import Book, to_json
 from gncompanion.tools import paths
-from gncompanion.tools.files import write
+from gncompanion.tools.files import write_together
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["place", "save", "style"]
+__all__ = ["renewed", "save", "style"]
 
 
 def style() -> None:
@@ -79,28 +80,28 @@ def save(
         "arrays": {key: _plain(key, array) for key, array in arrays.items()},
         **provenance(book.name),
     }
-    content = {
-        ".json": (to_json(sidecar, levels=2) + "\n").encode(),
-        ".svg": _drawn(figure, "svg", salt=name, metadata={"Date": None, "Creator": None}),
-        ".png": _drawn(figure, "png", salt=name, metadata={"Software": None}),
+    files = {
+        f"{name}.json": (to_json(sidecar, levels=2) + "\n").encode(),
+        f"{name}.svg": _drawn(figure, "svg", salt=name, metadata={"Date": None, "Creator": None}),
+        f"{name}.png": _drawn(figure, "png", salt=name, metadata={"Software": None}),
     }
-    place(paths.figures(), name, content)
+    if files := renewed(paths.figures(), files):
+        write_together(paths.figures(), files)
     return paths.figures() / f"{name}.png"
 
 
-def place(folder: Path, name: str, content: Mapping[str, bytes]) -> None:
-    """Put a figure's files into a folder, unless the ones there show and say the same, but for the commit.
+def renewed(folder: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Choose a figure's files, or none if the ones there show and say the same, but for the commit.
 
     Args:
         folder: The figures' folder.
-        name: The files' name without ending.
-        content: The bytes of each file, by ending: ".json", ".svg" and ".png".
+        files: The bytes of each file, by name.
+
+    Returns:
+        All of the files, or none.
     """
-    files = {folder / (name + ending): data for ending, data in content.items()}
-    if all(file.exists() and _same(file, data) for file, data in files.items()):
-        return
-    for file, data in files.items():
-        write(file, data)
+    old = {folder / name: data for name, data in files.items()}
+    return {} if all(file.exists() and _same(file, data) for file, data in old.items()) else dict(files)
 
 
 def _same(file: Path, data: bytes) -> bool:

@@ -1,8 +1,10 @@
 """What one sees of a run: a line for each notebook while it runs, and one that stays when it has ended."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 
 from gncompanion.notebook.execute import Outcome
 from gncompanion.notebook.plan import Job
@@ -32,11 +34,11 @@ def watch(futures: Mapping[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome
         )
         for line, job in enumerate(futures.values())
     }
-    pending = set(futures)
+    pending, start = set(futures), time.time()
     while pending:
         finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
         for job, bar in bars.items():
-            bar.n = _cells_done(job)
+            bar.n = _cells_done(job, since=start)
             bar.refresh()
         for future in finished:
             job, failure = futures[future], future.exception()
@@ -69,6 +71,9 @@ def _cells(job: Job) -> int:
     return len(nbformat.read(job.notebook, as_version=4).cells) + bool(job.parameters)
 
 
-def _cells_done(job: Job) -> int:
+def _cells_done(job: Job, *, since: float) -> int:
     """How many cells papermill has noted as completed in the file that it writes after each."""
-    return job.executed.read_bytes().count(b'"status": "completed"') if job.executed.exists() else 0
+    with suppress(FileNotFoundError):
+        if job.executed.stat().st_mtime >= since:  # not that of an earlier run
+            return job.executed.read_bytes().count(b'"status": "completed"')
+    return 0

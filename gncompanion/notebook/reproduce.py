@@ -1,8 +1,10 @@
 """Running what was planned, and gathering the figures and claims that it makes.
 
 A notebook writes its figures and claims into build/figures/NAME; they move to figures/ together when it has
-run to its end, so a failure or Ctrl-C leaves the old ones in place. The executed notebook lies in
-build/notebooks/. A figure that comes out as it was leaves the old file, with the commit that made it.
+run to its end, so a failure or Ctrl-C leaves the old ones in place, and what a crash leaves half moved, the
+next start moves to its end. The executed notebook lies in build/notebooks/. A figure that comes out as it was
+leaves the old file, with the commit that made it. Whoever wants to run a notebook that another process is
+running waits, since both would write to the same folders.
 
 The small runs train anew each time, in build/runs/NAME, so that a figure shows what the code does today. The
 full ones take hours and go on where they stopped, in `paths.runs()`.
@@ -10,16 +12,20 @@ full ones take hours and go on where they stopped, in `paths.runs()`.
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from gncompanion.notebook import figures
-from gncompanion.notebook.execute import Outcome, execute, processes
+from gncompanion.notebook.execute import Outcome, execute
 from gncompanion.notebook.plan import Job
+from gncompanion.notebook.processes import processes
 from gncompanion.notebook.progress import print_failures, watch
 from gncompanion.tools import paths
 from gncompanion.tools.extras import require_modules
-from gncompanion.tools.files import write
+from gncompanion.tools.files import locked, settle, write, write_together
 
 __all__ = ["gather", "reproduce"]
 
@@ -45,19 +51,31 @@ def reproduce(
     if in_place and any(job.parameters for job in jobs):
         raise ValueError("in place only with the default parameters: these are what is committed")
     require_modules("papermill", "ipykernel", "nbformat", "matplotlib", "psutil")
-    for job in jobs:
-        _clear(job)
+    output = output or paths.figures()
+    settle(output)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    outcomes = {}
     with processes(workers) as pool:
-        for job, outcome in watch({pool.submit(execute, job, threads): job for job in jobs}):
-            outcomes[job] = outcome
-            if outcome.error is None:
-                gather(job.staging, output or paths.figures())
-                if in_place:
-                    _adopt_outputs(job)
+        started = {pool.submit(_run_alone, job, threads, output, in_place): job for job in jobs}
+        outcomes = dict(watch(started))
     print_failures(outcomes)
     return outcomes
+
+
+def _run_alone(job: Job, threads: int, output: Path, in_place: bool) -> Outcome:
+    """Run a notebook and gather what it makes, while no other process does."""
+    with locked(job.staging.parents[1] / "locks" / job.name, waiting=partial(_say, job)):
+        _clear(job)
+        outcome = execute(job, threads)
+        if outcome.error is None:
+            gather(job.staging, output)
+            if in_place:
+                _adopt_outputs(job)
+    return outcome
+
+
+def _say(job: Job, holder: str) -> None:
+    with suppress(OSError):
+        print(f"{job.name} waits for {holder}, which runs it too", file=sys.stderr, flush=True)
 
 
 def gather(staging: Path, output: Path) -> None:
@@ -67,13 +85,13 @@ def gather(staging: Path, output: Path) -> None:
         staging: The run's own folder, with figures and claims; it is removed.
         output: The folder of figures.
     """
-    sidecars = {file for file in staging.glob("*.json") if file.with_suffix(".png").exists()}
-    pictures = {sidecar.with_suffix(ending) for sidecar in sidecars for ending in (".png", ".svg")}
-    for sidecar in sorted(sidecars):
-        files = (sidecar, *(sidecar.with_suffix(ending) for ending in (".svg", ".png")))
-        figures.place(output, sidecar.stem, {file.suffix: file.read_bytes() for file in files})
-    for file in sorted(set(staging.iterdir()) - sidecars - pictures):
-        write(output / file.name, file.read_bytes())
+    files = {file.name: file.read_bytes() for file in sorted(staging.glob("[!.]*"))}
+    for sidecar in [name for name in files if name.endswith(".json")]:
+        figure = {sidecar.removesuffix(".json") + ending for ending in (".json", ".svg", ".png")}
+        if figure <= files.keys():
+            own = {name: files.pop(name) for name in sorted(figure)}
+            files |= figures.renewed(output, own)
+    write_together(output, files)
     shutil.rmtree(staging)
 
 

@@ -1,13 +1,28 @@
-"""Files that readers find whole or not at all, and folders that one process at a time may change."""
+"""Files that readers find whole or not at all, and folders that one process at a time may change.
 
+What takes the place of several files goes into a hidden folder beside them first. Once that bears its final
+name it is as good as written: whoever writes there next moves on what a crash has left in it.
+
+    .together-1f0c9a2b.unfinished/    a crash here leaves the old files
+    .together-1f0c9a2b/               a crash here leaves some of each, until `settle` makes all of them new
+"""
+
+import glob
 import os
-from collections.abc import Iterator
+import platform
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import lock_descriptor, unlock_descriptor
 
-__all__ = ["locked", "write"]
+__all__ = ["locked", "settle", "write", "write_together"]
+
+_TOGETHER = ".together-"
+_UNFINISHED = ".unfinished"
 
 
 def write(path: Path, content: bytes | memoryview) -> None:
@@ -21,9 +36,103 @@ def write(path: Path, content: bytes | memoryview) -> None:
         OSError: The content could not be written; the file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with _alone(path.parent) as alone:
+        if alone:
+            _remove(path.parent.glob(f".{glob.escape(path.name)}.????????"))  # what a crash has left
+        _write(path, content)
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Replace several files of a folder, all or none: after a crash the next one to write there ends it.
+
+    Args:
+        folder: The folder; it is made if there is none.
+        contents: All that each file will hold, by name.
+
+    Raises:
+        OSError: The contents could not be written; the files are as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder) as alone:
+        _settle(folder, alone=alone)
+        ready = folder / (_TOGETHER + secrets.token_hex(4))
+        unfinished = ready.with_name(ready.name + _UNFINISHED)
+        try:
+            for name, content in contents.items():
+                _write(unfinished / name, content)
+            unfinished.rename(ready)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        _sync(folder)
+        _move(ready, folder)
+
+
+def settle(folder: Path) -> None:
+    """End what a crash has interrupted in a folder of files that are written together.
+
+    Args:
+        folder: The folder; it may be missing.
+    """
+    if folder.is_dir():
+        with _alone(folder) as alone:
+            _settle(folder, alone=alone)
+
+
+@contextmanager
+def locked(folder: Path, *, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Keep other processes and threads out of a folder: they wait here, until this one leaves or dies.
+
+    Nobody waits where there are no locks, as on some network file systems, or in a folder that is only read.
+
+    Args:
+        folder: The folder; it is made if there is none.
+        waiting: What is told for whom this one waits, as "process 41 on node7", before it does.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((folder / ".lock").open("a+b", buffering=0))
+            if not lock_descriptor(file.fileno(), blocking=False):
+                if waiting:
+                    waiting(_holder(folder / ".lock"))
+                lock_descriptor(file.fileno())
+            stack.callback(_unlock, file.fileno(), os.getpid())
+            with suppress(OSError):  # a full disk keeps nobody from the lock
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}".encode())
+        yield
+
+
+def _holder(lock: Path) -> str:
+    with suppress(OSError):
+        return lock.read_text(encoding="utf-8", errors="replace") or "another process"
+    return "another process"
+
+
+def _unlock(descriptor: int, holder: int) -> None:
+    if os.getpid() == holder:  # a process forked meanwhile shares the lock and may not end it by leaving
+        unlock_descriptor(descriptor)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Lock a folder itself, for the moment of a write; False where that cannot be, and nobody waits."""
+    with ExitStack() as stack:
+        alone = False
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)  # Windows opens no folder
+            stack.callback(os.close, descriptor)
+            alone = lock_descriptor(descriptor, poll_interval=0.005)
+            stack.callback(_unlock, descriptor, os.getpid())
+        yield alone
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    path.parent.mkdir(exist_ok=True)
+    # Not the number of the process, which its threads share, and other containers' processes too.
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with unfinished.open("wb") as file:
+        with unfinished.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -32,24 +141,37 @@ def write(path: Path, content: bytes | memoryview) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes and threads out of a folder: they wait here, until this one leaves or dies.
+def _settle(folder: Path, *, alone: bool) -> None:
+    """End what is as good as written; what is not is removed, unless another process may be writing it."""
+    for left in sorted(folder.glob(f"{_TOGETHER}*")):
+        if not left.name.endswith(_UNFINISHED):
+            _move(left, folder)
+        elif alone:
+            shutil.rmtree(left)
+    if alone:
+        _remove(path for path in folder.glob(".*") if re.fullmatch(r"\..+\.[0-9a-f]{8}", path.name))
 
-    Nobody waits where there are no locks, as on some network file systems, or in a folder that is only read.
 
-    Args:
-        folder: The folder; it is made if there is none.
-    """
-    with ExitStack() as stack:
+def _move(ready: Path, folder: Path) -> None:
+    for file in sorted(ready.iterdir()):
+        with suppress(FileNotFoundError):  # where there are no locks, another process does the same
+            os.replace(file, folder / file.name)
+    with suppress(FileNotFoundError):
+        ready.rmdir()
+    _sync(folder)
+
+
+def _remove(paths: Iterator[Path]) -> None:
+    for path in list(paths):
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((folder / ".lock").open("a"))
-            lock_descriptor(file.fileno())
-            stack.callback(_unlock, file.fileno(), os.getpid())
-        yield
+            path.unlink()
 
 
-def _unlock(descriptor: int, holder: int) -> None:
-    if os.getpid() == holder:  # a process forked meanwhile shares the lock and may not end it by leaving
-        unlock_descriptor(descriptor)
+def _sync(folder: Path) -> None:
+    """Bring a folder's names to the disk, where folders can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

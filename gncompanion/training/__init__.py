@@ -12,7 +12,7 @@ from gncompanion.training.critic_alone import TrainedCritic, train_critic
 from gncompanion.training.cuda_graph import WARM_UP, Captured, require_capturable
 from gncompanion.training.distributed import Share, current_share
 from gncompanion.training.log import COLUMNS, NonFiniteLoss
-from gncompanion.training.loop import Training, Watch
+from gncompanion.training.loop import Training
 from gncompanion.training.losses import LOSSES, Loss
 from gncompanion.training.schedule import Schedule
 from gncompanion.training.steps import (
@@ -24,6 +24,7 @@ from gncompanion.training.steps import (
     improve_generator,
     update_critic,
 )
+from gncompanion.training.watch import Watch
 
 __all__ = [
     "COLUMNS",

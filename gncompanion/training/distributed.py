@@ -11,6 +11,7 @@ independent in each process, and the same in distribution only.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+
+from gncompanion.tools.parents import noticing_orphaned
 
 __all__ = ["Share", "bare", "current_share", "joined"]
 
@@ -78,13 +81,11 @@ class Share:
             values = values / self.world
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Tell whether the flag is raised in any process; all must ask."""
-        if self.world == 1:
-            return flag
-        flags: list[bool] = [False] * self.world
-        dist.all_gather_object(flags, flag)
-        return any(flags)
+    def largest(self, values: Tensor) -> Tensor:
+        """Find the largest of each value over all processes; all must ask."""
+        if self.world > 1:
+            dist.all_reduce(values, op=dist.ReduceOp.MAX)
+        return values
 
     def wait(self) -> None:
         """Go on when all processes have come here."""
@@ -109,15 +110,17 @@ def current_share() -> Share:
 def joined() -> Iterator[Share]:
     """Join the processes that torchrun started; alone, if it did not start this one.
 
-    Each takes the GPU of its local rank where there are GPUs.
+    Each takes the GPU of its local rank where there are GPUs. When torchrun is killed they do not go on as
+    orphans, but end as at its SIGTERM.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Share()
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield current_share()
-    finally:
-        dist.destroy_process_group()
+    with noticing_orphaned(lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        try:
+            yield current_share()
+        finally:
+            dist.destroy_process_group()

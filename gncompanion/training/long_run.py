@@ -1,7 +1,7 @@
 """Runs of hours: they log to TensorBoard, and signals end them at a checkpoint.
 
     with LongRun(folder) as watch:
-        experiment.run(folder, watch=watch)      SIGTERM, SIGINT → Stopped, after the step in progress
+        experiment.run(folder, watch=watch)      SIGTERM, SIGINT, SIGHUP → Stopped, after the step in progress
 
 The rows lie in `<folder>/tensorboard`; a resumed run goes on in the same curves. Before the first step there
 is nothing to save, and a signal ends the process at once.
@@ -16,11 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gncompanion.training.loop import Watch
+from gncompanion.training.watch import Watch, handle
 
 __all__ = ["LongRun"]
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class LongRun(Watch):
@@ -45,7 +43,7 @@ class LongRun(Watch):
         if not self.quiet and find_spec("tensorboard") is None:
             warnings.warn("no log for TensorBoard: pip install 'gncompanion[scale]'", stacklevel=2)
             self.quiet = True
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._before = handle(self._note)
         return self
 
     def __exit__(self, *_: object) -> None:

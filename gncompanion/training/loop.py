@@ -9,6 +9,7 @@ GPU as far as its kernels repeat themselves: some of cuDNN's do not). Several pr
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from gncompanion.data import Dataset
 from gncompanion.training import checkpoint
+from gncompanion.training.agreement import Agreement
 from gncompanion.training.averaging import Average
 from gncompanion.training.cuda_graph import Captured, require_capturable
 from gncompanion.training.distributed import current_share
@@ -28,23 +30,9 @@ from gncompanion.training.random_states import random_states, restore_random_sta
 from gncompanion.training.schedule import Schedule
 from gncompanion.training.sharing import share_out
 from gncompanion.training.steps import Networks, improve_critic, improve_generator
+from gncompanion.training.watch import SignalWatch, Watch
 
-__all__ = ["Training", "Watch"]
-
-
-class Watch:
-    """What a training in progress tells, and is told; by default nothing."""
-
-    def row(self, row: dict[str, float]) -> None:
-        """Take note of a new row of the log.
-
-        Args:
-            row: The step, and the means of `COLUMNS`.
-        """
-
-    def stopping(self) -> bool:
-        """Tell whether to stop after this step, with a checkpoint."""
-        return False
+__all__ = ["Training"]
 
 
 @dataclass
@@ -88,6 +76,7 @@ class Training:
         if schedule.ema_decay is not None:
             self._average = Average(players.generator, decay=schedule.ema_decay, start=schedule.ema_start)
         self._log = Log(schedule.steps, self.folder)
+        self._agreement = Agreement(self.share, self.device)
         self._play = self._take_steps
 
     @property
@@ -106,7 +95,8 @@ class Training:
         Args:
             progress: Whether to show a bar; None = only in a terminal.
             watch: The one that is told of each row of the log, and asked after each step whether to stop;
-                then `step` is short of the schedule's, and the run can be resumed.
+                then `step` is short of the schedule's, and the run can be resumed. None = a `SignalWatch`
+                where there are checkpoints: SIGTERM, SIGHUP and SIGINT wait for one.
 
         Raises:
             NonFiniteLoss: A loss or a weight is not finite; at the first row of the log or checkpoint after
@@ -119,12 +109,12 @@ class Training:
         if schedule.captured:
             require_capturable(self.device, processes=self.share.world)
         hidden = True if self.share.rank else None if progress is None else not progress
-        watch = watch or Watch()
+        watched = nullcontext(watch or Watch()) if watch or not self.folder else SignalWatch()
         self.players.generator.train()
         self.players.critic.train()
         self._play = Captured(self._take_steps, self.random) if schedule.captured else self._take_steps
         show = tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step")
-        with schedule.arithmetic(), show as bar:
+        with watched as watch, schedule.arithmetic(), show as bar:
             while self.step < schedule.steps:
                 self._log.recent.append(self._iterate())
                 self.step += 1
@@ -139,8 +129,7 @@ class Training:
         row_due = checkpoint_due or step % schedule.log_every == 0
         if row_due:
             watch.row(self._log.write_row(step, self._modules(), self.share.mean))
-        # Each process is asked, but several only where they wait for each other anyway.
-        stop = (row_due or self.share.world == 1) and self.share.any(watch.stopping())
+        stop = self._agreement.stop(watch.stopping())
         if checkpoint_due or stop:
             self._save()
         return stop

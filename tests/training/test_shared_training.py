@@ -1,9 +1,11 @@
 """Two processes that share a training end where one would: torchrun and gloo on a CPU."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -112,6 +114,36 @@ def test_a_shared_training_that_is_killed_goes_on_to_the_same_end(
         assert killed[name]["log"] == whole[name]["log"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_torchruns_end_is_a_checkpoint_however_far_rows_are_apart(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """torchrun hands SIGTERM on and kills 30 seconds later; killed itself, it leaves orphans."""
+    file, runs = tmp_path / "row.yml", tmp_path / "runs"
+    far = {"steps": 10**6, "log_every": 10**6, "checkpoint_every": 10**6}
+    file.write_text(yaml.safe_dump({**ROW, **far, "methods": {"GN": ROW["methods"]["GN"]}}))
+    process = start(file, runs)
+    workers = []
+    try:
+        while process.poll() is None and not list(runs.glob("*/settings.json")):
+            time.sleep(0.05)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        busy = 5 + max(worker.cpu_times().user for worker in workers)  # seconds; the first step is at 2.3
+        while min(worker.cpu_times().user for worker in workers) < busy:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, alive = psutil.wait_procs(workers, timeout=25)
+        assert not alive
+    finally:
+        for one in (*workers, process):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.communicate(timeout=60)
+    (saved,) = runs.glob("*/step-*.pt")
+    assert 0 < checkpoint.newest(saved.parent)["step"] < 10**6
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_critic=9 cannot be shared out evenly over 2 processes"):
         Share(0, 2).require_divisible(batch_generator=8, batch_critic=9)
@@ -123,8 +155,7 @@ def test_alone_nothing_is_shared() -> None:
     assert alone.part(x) is x
     assert alone.own(random) is random
     assert alone.mean(x) is x
-    assert alone.any(True)
-    assert not alone.any(False)
+    assert alone.largest(x) is x
 
 
 def test_parts_make_up_the_batch() -> None:
