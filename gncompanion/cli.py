@@ -178,7 +178,7 @@ def evaluate(
         if not one.experiment.is_finished(one.folder):
             raise ValueError(f"{one.folder} holds no finished run: gncompanion train goes on with it")
     for one in chosen:
-        run = one.experiment.run(one.folder, progress=False)
+        run = one.experiment.run(one.folder, progress=False, train=False)
         found = scoring.judge(run, one.protocol)
         click.echo(f"{one.folder}: {', '.join(f'{column} {value:.4g}' for column, value in found.items())}")
         scoring.keep(run, one.folder, one.protocol, found)

@@ -2,11 +2,14 @@
 
     image_folder("faces", size=64)      the shorter side becomes 64 pixels, the middle of the longer is kept
 
-CelebA-HQ and LSUN's churches are such folders, which everybody has to fetch on their own.
+CelebA-HQ and LSUN's churches are such folders, which everybody has to fetch on their own. Which files are
+images is said in `listing`, and what they are read as in `decoding`.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from gncompanion.data.decoding import RULE, decoded, read_alike_before
 from gncompanion.data.images import Images
+from gncompanion.data.listing import class_names, image_files, numbered
 from gncompanion.data.prepared import Allocate, open_prepared
 from gncompanion.tools import paths
 from gncompanion.tools.checks import whole
@@ -34,7 +39,9 @@ def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = Fa
     """Open all images of a folder, in colour and of one size.
 
     Images lie either in the folder itself (no labels) or in its subfolders, to any depth (one class per
-    subfolder, in alphabetical order). They are decoded once and kept in `data()/prepared`.
+    subfolder, in alphabetical order); both may be links, and what is hidden is left out. They are turned as
+    their EXIF orientation says, laid on white where they are transparent, decoded once and kept in
+    `data()/prepared`.
 
     Args:
         folder: Path of the folder.
@@ -47,19 +54,21 @@ def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = Fa
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: There are no images, some lie beside the subfolders, one cannot be read, the sizes differ
-            and no size is given, or the size is not a positive integer.
+        ValueError: There are no images, some lie beside the subfolders, a subfolder holds none, one cannot be
+            read or is of a kind that is not, the sizes differ and no size is given, or the size is not a
+            positive integer.
+        OSError: There is no room on the disk for the decoded images.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}")
-    return _prepared(folder.resolve().name, _files(folder), folder, size=size, flip=flip)
+    return _prepared(folder.resolve().name, image_files(folder), folder, size=size, flip=flip)
 
 
 def celeba_hq(
     *, size: int = 256, split: str = "all", folder: str | Path | None = None, flip: bool = True
 ) -> Images:
-    """Open CelebA-HQ: 30 000 faces, from a folder of its images in their order.
+    """Open CelebA-HQ: 30 000 faces, from a folder of images named after their numbers, 1.jpg or 00000.png.
 
     Args:
         size: Edge of the images, in pixels; 128 or 256 in the papers, and any other works.
@@ -72,7 +81,8 @@ def celeba_hq(
 
     Raises:
         FileNotFoundError: The folder is missing; the message says what to fetch.
-        ValueError: The split is unknown, or there are not 30 000 images.
+        ValueError: The split is unknown, there are not 30 000 images, or their names are not the numbers from
+            0 or 1 on, once each.
 
     Source: Karras et al. 2018 (Progressive Growing of GANs, 1710.10196); the splits are those of GN-GAN's
     official code.
@@ -82,7 +92,7 @@ def celeba_hq(
         "celeba-hq", folder, "the 30 000 images of CelebA-HQ, as PNG or JPEG (github.com/tkarras/"
         "progressive_growing_of_gans says how they are made; for non-commercial research only)"
     )  # fmt: skip
-    files = _files(folder)
+    files = numbered(image_files(folder))
     if len(files) != CELEBA_HQ_IMAGES:
         raise ValueError(f"CelebA-HQ has {CELEBA_HQ_IMAGES} images, but there are {len(files)} in {folder}")
     parts = {"all": files, "train": files[:CELEBA_HQ_TRAIN], "test": files[CELEBA_HQ_TRAIN:]}
@@ -110,7 +120,7 @@ def lsun_church(*, size: int = 256, folder: str | Path | None = None, flip: bool
         "lsun-church", folder, "the images of LSUN's church_outdoor_train, exported from its database to "
         "files (github.com/fyu/lsun: download.py -c church_outdoor, then data.py export)"
     )  # fmt: skip
-    return _prepared("lsun-church", _files(folder), folder, size=size, flip=flip, labelled=False)
+    return _prepared("lsun-church", image_files(folder), folder, size=size, flip=flip, labelled=False)
 
 
 def _fetched(name: str, folder: str | Path | None, what: str) -> Path:
@@ -126,28 +136,23 @@ def _prepared(
     if size is not None:
         whole("size", size)
     stats = ((file, file.stat()) for file in files)
-    listing = "\n".join(f"{file.relative_to(folder)} {s.st_size} {s.st_mtime_ns}" for file, s in stats)
-    source = f"{folder.resolve()} size={size} labelled={labelled}\n{listing}"
+    listing = "\n".join(f"{_text(file.relative_to(folder))} {s.st_size} {s.st_mtime_ns}" for file, s in stats)
+    source = f"{_text(folder.resolve())} size={size} labelled={labelled}"
     labels = _labels(files, folder) if labelled else None
-    return open_prepared(name, source, partial(_decode, files, labels, size), flip=flip)
+    return open_prepared(
+        name, f"{source} rule={RULE}\n{listing}", partial(_decode, files, labels, size), flip=flip,
+        former=f"{source}\n{listing}", still_holds=lambda: all(map(read_alike_before, files)),
+    )  # fmt: skip
 
 
-def _files(folder: Path) -> list[Path]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in IMG_EXTENSIONS)
-    if not files:
-        raise ValueError(f"no images in {folder}: looked for {', '.join(IMG_EXTENSIONS)}")
-    return files
+def _text(path: Path) -> str:
+    """A path as text that UTF-8 can hold, whatever bytes its name is made of."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _labels(files: list[Path], folder: Path) -> Tensor | None:
-    beside = [file for file in files if file.parent == folder]
-    if len(beside) == len(files):
+    if (names := class_names(files, folder)) is None:
         return None
-    if beside:
-        raise ValueError(f"{beside[0]} lies beside subfolders with images: move it into one of them")
-    names = [file.relative_to(folder).parts[0] for file in files]
     classes = {name: label for label, name in enumerate(sorted(set(names)))}
     return torch.tensor([classes[name] for name in names])
 
@@ -173,15 +178,15 @@ def _decode(files: list[Path], labels: Tensor | None, size: int | None, allocate
 
 def _reader(size: int | None) -> Callable[[Path], NDArray[np.uint8]]:
     """Make the function that reads one image as (3, H, W)."""
-    from torchvision.datasets.folder import default_loader
+    from PIL import Image
     from torchvision.transforms import functional as images
 
     def read(file: Path) -> NDArray[np.uint8]:
-        try:
-            image = default_loader(str(file))
-        except OSError as error:
-            raise ValueError(f"{file} cannot be read as an image") from error
+        image = decoded(file)
         if size is not None:  # bilinear with antialiasing
+            short, long = sorted(image.size)
+            if size * size * long / short > (Image.MAX_IMAGE_PIXELS or math.inf):
+                raise ValueError(f"{file} is {long}x{short}, too long to be scaled to size={size}")
             image = images.center_crop(images.resize(image, size, antialias=True), [size, size])
         pixels: NDArray[np.uint8] = images.pil_to_tensor(image).numpy()
         return pixels

@@ -118,19 +118,31 @@ def _copy_cifar(kind: str, split: str, download: bool, allocate: Allocate) -> Te
 def _open(kind: str, *, download: bool, **split: Any) -> Any:
     """Open a set of torchvision's, which is Any to us since torchvision ships no types.
 
-    An archive is unpacked, or fetched, if need be.
+    An archive is unpacked, or fetched, if need be; one that is damaged is neither unpacked nor written over.
     """
     from torchvision import datasets
+    from torchvision.datasets.utils import check_integrity
 
     maker, folder = getattr(datasets, kind), paths.data()
     archive = folder / maker.filename
     try:
-        return maker(folder, download=download or archive.exists(), **split)
+        return maker(folder, **split)
     except (OSError, RuntimeError) as error:
+        missing = error
+    if archive.exists() and not check_integrity(archive, maker.tgz_md5):
         raise FileNotFoundError(
-            f"{kind} is not in {folder} ({error}): put {maker.filename} there (from {maker.url}, "
-            f"MD5 {maker.tgz_md5}), or load it with download=True where there is a network"
-        ) from error
+            f"{archive} is damaged, its MD5 is not {maker.tgz_md5}: it is kept as it is; move it away, and "
+            f"put another there (from {maker.url}), or load the set with download=True"
+        )
+    try:
+        if archive.exists() or download:
+            return maker(folder, download=True, **split)
+    except (OSError, RuntimeError) as error:
+        missing = error
+    raise FileNotFoundError(
+        f"{kind} is not in {folder} ({missing}): put {maker.filename} there (from {maker.url}, "
+        f"MD5 {maker.tgz_md5}), or load it with download=True where there is a network"
+    ) from missing
 
 
 def _scaled(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -25,7 +25,14 @@ import torch
 from gncompanion import constraints, data, models
 from gncompanion.data import Dataset
 from gncompanion.experiment.run import Run, stream
-from gncompanion.experiment.settings import differences, own_options, own_schedule, plain
+from gncompanion.experiment.settings import (
+    differences,
+    digest_of_results,
+    own_options,
+    own_schedule,
+    plain,
+    with_whole_path,
+)
 from gncompanion.tools import checks, paths
 from gncompanion.tools.files import locked, write
 from gncompanion.tools.markup import read_json
@@ -104,6 +111,7 @@ class Experiment:
         device_named(self.device)
         for name in ("dataset_options", "network_options", "constraint_options"):
             object.__setattr__(self, name, own_options(name, getattr(self, name)))
+        object.__setattr__(self, "dataset_options", with_whole_path(self.dataset_options))
         object.__setattr__(self, "schedule", own_schedule(self.schedule))
         checks.whole("seed", self.seed, low=0)
 
@@ -179,7 +187,12 @@ class Experiment:
         return ((self.folder() if folder is None else Path(folder)) / LOG).exists()
 
     def run(
-        self, folder: str | Path | None = None, *, progress: bool | None = None, watch: Watch | None = None
+        self,
+        folder: str | Path | None = None,
+        *,
+        progress: bool | None = None,
+        watch: Watch | None = None,
+        train: bool = True,
     ) -> Run:
         """Train, resume or load; a second process that wants the same run waits for the first.
 
@@ -187,14 +200,15 @@ class Experiment:
             folder: The run's folder; None = `folder()`.
             progress: Whether to show a bar; None = only in a terminal.
             watch: The one that is told of the progress, and asked whether to stop.
+            train: Whether to train what is missing; otherwise a run that is not finished is refused.
 
         Returns:
             The finished run.
 
         Raises:
             Stopped: The watch said so; there is a checkpoint to go on from.
-            ValueError: `validate` refuses the experiment, or the folder holds a run with other settings;
-                lists the differences.
+            ValueError: `validate` refuses the experiment, the folder holds a run with other settings, whose
+                differences are listed, or another run's checkpoint; or its last one is gone, without `train`.
             FileNotFoundError: The data set is not here.
             Unsupported: As in `validate`.
             RuntimeError: All of its checkpoints are damaged.
@@ -208,8 +222,17 @@ class Experiment:
                 self._claim(folder)
             among.wait()
             training = self._training(folder)
-            if state := checkpoint.newest(folder, device=training.device):
-                training.load(state)
+            checkpoint.newest(
+                folder,
+                device=training.device,
+                settings_digest=training.settings_digest,
+                use=training.load,
+            )
+            if not train and training.step < self.schedule.steps:
+                raise ValueError(
+                    f"{folder} was trained, but has no sound checkpoint of its last step, "
+                    f"{self.schedule.steps}, any more (the newest is of step {training.step}): train it again"
+                )
             training.run(progress=progress, watch=watch)
             if training.step < self.schedule.steps:
                 raise Stopped(f"stopped after step {training.step} of {self.schedule.steps}: {folder}")
@@ -224,6 +247,7 @@ class Experiment:
             write(file, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
             return
         there = read_json(file, remedy=DAMAGED)
+        there["dataset_options"] = with_whole_path(there.get("dataset_options", {}))
         if self.is_finished(folder):  # it can be opened on any device
             there["device"] = settings["device"]
         if found := differences(there, settings):
@@ -254,7 +278,8 @@ class Experiment:
         players, device = self.players(), self._device()
         players.generator.to(device)
         players.critic.to(device)
-        return Training(players, self._data, self.schedule, stream("training", self.seed), folder)
+        seed, digest = stream("training", self.seed), digest_of_results(self.settings())
+        return Training(players, self._data, self.schedule, seed, folder, digest)
 
 
 def _csv(log: list[dict[str, float]]) -> bytes:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gncompanion.tools.digests import content_digest
 from gncompanion.tools.names import require_known
 from gncompanion.tools.nested_kinds import Options
 from gncompanion.training import Schedule
 
-__all__ = ["differences", "own_options", "own_schedule", "plain"]
+__all__ = ["differences", "digest_of_results", "own_options", "own_schedule", "plain", "with_whole_path"]
 
+HOW = ("device", "captured", "channels_last")  # settings that change no more than rounding
 RESERVED = ("name", "shape", "generator")  # arguments that the experiment itself gives to data and networks
 
 
@@ -71,6 +73,24 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return form
 
 
+def with_whole_path(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the folder of a data set a path that means the same from wherever it is read.
+
+    >>> with_whole_path({"folder": "/faces", "size": 64})
+    {'folder': '/faces', 'size': 64}
+
+    Args:
+        options: A data set's options.
+
+    Returns:
+        A copy; a relative `folder` goes on from the working directory, and one from "~" on stays as it is.
+    """
+    folder = options.get("folder")
+    if isinstance(folder, str) and not folder.startswith("~"):
+        return {**options, "folder": os.path.abspath(folder)}
+    return dict(options)
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """List the settings that differ.
 
@@ -90,6 +110,20 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif there != here:
             found.append(f"{prefix}{name} is {there} there, {here} here")
     return found
+
+
+def digest_of_results(settings: Mapping[str, Any]) -> str:
+    """Compute the digest by which a run's checkpoints are known.
+
+    Args:
+        settings: The experiment's settings, as plain values.
+
+    Returns:
+        16 hexadecimal digits, the same for settings that differ in how the same steps are computed alone.
+    """
+    schedule = {name: value for name, value in settings["schedule"].items() if name not in HOW}
+    kept = {name: value for name, value in settings.items() if name not in HOW}
+    return content_digest(json.dumps(kept | {"schedule": schedule}, sort_keys=True))
 
 
 def _copied(name: str, value: Any) -> dict[str, Any]:

@@ -9,8 +9,10 @@ never used. `mu` and `sigma` bear the names that pytorch-fid's command line read
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -66,7 +68,7 @@ def open_reference(
         The reference.
 
     Raises:
-        ValueError: The file is that of another origin, or the images are no images.
+        ValueError: The file is damaged, or that of another origin, or the images are no images.
     """
     made_by = f"{feature_map.name} {feature_map.digest}"
     origin = f"{len(images)} images {digest}, features by {made_by}"
@@ -99,8 +101,13 @@ def _packed(statistics: Statistics, values: Tensor, origin: str) -> memoryview:
 
 
 def _opened(file: Path, origin: str) -> tuple[Statistics, Tensor]:
-    with np.load(file) as content:
-        if (found := str(content["origin"])) != origin:
-            raise ValueError(f"{file} holds the reference of {found}, not of {origin}: remove it")
-        statistics = Statistics(content["mu"], content["sigma"], int(content["n"]))
-        return statistics, torch.from_numpy(content["features"])
+    try:
+        with file.open("rb") as content, np.load(content) as arrays:
+            held = dict(arrays)
+        found, statistics = str(held["origin"]), Statistics(held["mu"], held["sigma"], int(held["n"]))
+        values = torch.from_numpy(held["features"])
+    except (BadZipFile, zlib.error, ValueError, LookupError, EOFError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}): delete it, and it is made anew") from error
+    if found != origin:
+        raise ValueError(f"{file} holds the reference of {found}, not of {origin}: remove it")
+    return statistics, values

@@ -1,8 +1,8 @@
 """Checkpoints: written whole or not at all, and known by what is in them.
 
 A file `step-000500-1f0c9a2b.pt` bears the first digits of its own SHA-256, so that a truncated or altered
-one is noticed; the newest that is sound is used. The last two are kept. What is saved is plain: tensors,
-numbers, text.
+one is noticed, and a digest of its run's settings, so that one of another run is. The newest that is sound
+and fits is used. The last two are kept. What is saved is plain: tensors, numbers, text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import hashlib
 import io
 import re
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -19,9 +22,10 @@ import torch
 from gncompanion.tools.files import write
 from gncompanion.tools.refusals import Refusal
 
-__all__ = ["newest", "ordered", "save"]
+__all__ = ["SETTINGS_DIGEST", "newest", "ordered", "save"]
 
 KEPT = 2
+SETTINGS_DIGEST = "settings_digest"
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{8})\.pt")
 
 
@@ -48,29 +52,41 @@ def save(folder: Path, step: int, content: dict[str, Any]) -> Path:
     return path
 
 
-def newest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """Read the newest sound checkpoint, warning of damaged newer ones.
+def newest(
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    settings_digest: str | None = None,
+    use: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any] | None:
+    """Read the newest checkpoint that can be used, warning of newer ones that cannot.
 
     Args:
         folder: The folder of the checkpoints; it may be missing.
         device: The device on which the tensors are to lie.
+        settings_digest: Digest of the run's settings, which the checkpoint must bear, unless it bears none,
+            as those of former versions; None = any will do.
+        use: The function that goes back to a content, such as `Training.load`; where it fails, the checkpoint
+            before is tried.
 
     Returns:
         The content, with its `step`; None if there is no checkpoint.
 
     Raises:
+        ValueError: The checkpoint is another run's.
         Refusal: There are checkpoints and all are damaged.
     """
     damaged: list[str] = []
     for path in ordered(folder):
-        data = path.read_bytes()
-        if path.stem.split("-")[2] == _digest(data):
-            if damaged:
-                message = f"damaged: {', '.join(damaged)}; using {path.name}, the one before, instead"
-                warnings.warn(message, stacklevel=2)
-            content: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-            return content
-        damaged.append(path.name)
+        try:
+            content = _used(path, device, settings_digest, use)
+        except _DamageError as damage:
+            damaged.append(f"{path.name}{damage}")
+            continue
+        if damaged:
+            message = f"damaged: {', '.join(damaged)}; using {path.name}, the one before, instead"
+            warnings.warn(message, stacklevel=2)
+        return content
     if damaged:
         raise Refusal(f"every checkpoint in {folder} is damaged ({', '.join(damaged)}): delete the folder")
     return None
@@ -86,6 +102,44 @@ def ordered(folder: Path) -> list[Path]:
         The files.
     """
     return sorted((path for path in folder.glob("*") if _NAME.fullmatch(path.name)), key=_step, reverse=True)
+
+
+class _DamageError(Exception):
+    """A checkpoint cannot be used; says why, in brackets, where there is more to say than that it changed."""
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, MemoryError, torch.OutOfMemoryError):  # no fault of the file's
+        raise
+    except Exception as error:  # whatever is said of a content that does not fit
+        reason = " ".join([type(error).__name__, *str(error).split()])
+        raise _DamageError(f" ({shorten(reason, 200, placeholder=' …')})") from error
+
+
+def _used(
+    path: Path,
+    device: torch.device | str,
+    settings_digest: str | None,
+    use: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any]:
+    data = path.read_bytes()
+    if path.stem.split("-")[2] != _digest(data):
+        raise _DamageError
+    with _damage():
+        content: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        theirs = content.get(SETTINGS_DIGEST)
+    if settings_digest and theirs not in (None, settings_digest):
+        raise ValueError(
+            f"{path} is a checkpoint of another run: its settings have the digest {theirs}, and those of "
+            f"this run {settings_digest}; move it away"
+        )
+    if use:
+        with _damage():
+            use(content)
+    return content
 
 
 def _step(path: Path) -> int:

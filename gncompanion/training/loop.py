@@ -45,6 +45,8 @@ class Training:
         schedule: How long and how fast to train.
         seed: Seed of all random numbers.
         folder: The folder for checkpoints; None = none are written.
+        settings_digest: Digest of all that decides how the run turns out, which its checkpoints bear; None =
+            they bear none.
 
     Attributes:
         step: Number of generator steps done.
@@ -57,6 +59,7 @@ class Training:
     schedule: Schedule
     seed: int = 0
     folder: Path | None = None
+    settings_digest: str | None = None
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -137,7 +140,8 @@ class Training:
     def _save(self) -> None:
         self._log.checked(self.step, self._modules())
         if self.folder and self.share.rank == 0:
-            checkpoint.save(self.folder, self.step, self.state())
+            mark = {checkpoint.SETTINGS_DIGEST: self.settings_digest} if self.settings_digest else {}
+            checkpoint.save(self.folder, self.step, self.state() | mark)
         self.share.wait()
 
     def _iterate(self) -> Tensor:
@@ -193,7 +197,12 @@ class Training:
 
         Args:
             state: A checkpoint's content; one of the last step may come from another kind of device.
+
+        Raises:
+            ValueError: It is of a step after the last.
         """
+        if state["step"] > self.schedule.steps:
+            raise ValueError(f"step {state['step']} comes after the last, {self.schedule.steps}")
         for name, module in self._modules().items():
             module.load_state_dict(state["modules"][name])
         self._log.rows, self.step = list(state["log"]), state["step"]

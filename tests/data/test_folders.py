@@ -81,9 +81,31 @@ def test_celeba_hq_is_split_as_the_papers_split_it(
         data = load("celeba-hq", split=split, size=8)
         assert torch.equal(data.pixels, torch.stack(expected))
         assert (data.labels, data.flip) == (None, True)
-    (data_folder / "celeba-hq" / "0.png").unlink()
+    (data_folder / "celeba-hq" / "4.png").unlink()
     with pytest.raises(ValueError, match="CelebA-HQ has 5 images, but there are 4"):
         load("celeba-hq")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_celeba_hq_is_split_by_number(first: int, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "CELEBA_HQ_IMAGES", 12)
+    monkeypatch.setattr(folders, "CELEBA_HQ_TRAIN", 9)
+    names = [data_folder / "celeba-hq" / f"{first + i}.png" for i in range(12)]  # as text, 10 comes before 2
+    faces = [save_random_picture(name, 8, 8, seed=i) for i, name in enumerate(names)]
+    assert torch.equal(load("celeba-hq", split="train", size=8).pixels, torch.stack(faces[:9]))
+    assert torch.equal(load("celeba-hq", split="test", size=8).pixels, torch.stack(faces[9:]))
+    names[5].rename(data_folder / "celeba-hq" / "20.png")
+    with pytest.raises(ValueError, match=rf"{names[6].name} does not follow upon .*/{names[4].name}"):
+        load("celeba-hq")
+    (data_folder / "celeba-hq" / "20.png").rename(data_folder / "celeba-hq" / "face.png")
+    with pytest.raises(ValueError, match=r"face\.png is not named by a number, as 1\.jpg is"):
+        load("celeba-hq")
+
+
+def test_an_image_that_would_be_scaled_to_a_bomb_is_refused(tmp_path: Path) -> None:
+    save_random_picture(tmp_path / "a.png", height=1, width=20_000)
+    with pytest.raises(ValueError, match=r"a\.png is 20000x1, too long to be scaled to size=128"):
+        image_folder(tmp_path, size=128)
 
 
 def test_churches_come_from_any_folder(tmp_path: Path) -> None:

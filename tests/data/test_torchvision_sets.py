@@ -2,8 +2,14 @@
 
 import hashlib
 import pickle
+import shutil
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -77,6 +83,40 @@ def test_stl10_is_scaled_down(data_folder: Path, monkeypatch: pytest.MonkeyPatch
         labels = None if split == "unlabeled" else list(range(N[split]))
         assert (None if data.labels is None else data.labels.tolist()) == labels
     assert torch.equal(load("stl10", split="test", size=96).pixels, torch.from_numpy(truth["test"]))
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on this machine alone, by HTTP."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_a_damaged_archive_is_kept_and_said_to_be(
+    download: bool, data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = bytes(range(1, 4))
+    contents = {"test_X.bin": bytes(3 * 3 * 96 * 96), "test_y.bin": labels}
+    archive(data_folder, datasets.STL10, contents, monkeypatch)
+    file = data_folder / datasets.STL10.filename
+    shutil.copy(file, tmp_path / file.name)  # what the network has
+    damaged = file.read_bytes()[:-7]
+    file.write_bytes(damaged)
+    with served(tmp_path) as address:
+        monkeypatch.setattr(datasets.STL10, "url", f"{address}/{file.name}")
+        with pytest.raises(FileNotFoundError, match=rf"{file} is damaged, its MD5 is not \w+: it is kept as"):
+            load("stl10", split="test", download=download)
+        assert file.read_bytes() == damaged
+        file.unlink()
+        assert load("stl10", split="test", download=True).labels.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])

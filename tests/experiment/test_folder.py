@@ -11,7 +11,8 @@ import torch
 from gncompanion.data import DATASETS, GaussianRing
 from gncompanion.experiment import Experiment
 from gncompanion.training import Schedule
-from tests.helpers.experiments import DIGITS, RING, SHORT
+from tests.helpers.experiments import DIGITS, RING, SHORT, same, weights
+from tests.helpers.pictures import save_random_picture
 
 pytestmark = pytest.mark.usefixtures("runs")
 
@@ -114,6 +115,23 @@ def test_paths_are_text(tmp_path: Path) -> None:
     assert experiment.dataset_options == {"folder": str(tmp_path / "absent")}
     with pytest.raises(FileNotFoundError, match=r"no folder .*absent"):
         experiment.folder()
+
+
+def test_a_relative_folder_of_data_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_random_picture(tmp_path / "faces" / "1.png", 8, 8)
+    monkeypatch.setenv("GNCOMPANION_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    experiment = Experiment(
+        **{**DIGITS, "dataset": "folder", "dataset_options": {"folder": "faces", "size": 8}}
+    )
+    assert experiment.dataset_options == {"folder": str(tmp_path / "faces"), "size": 8}
+    trained = experiment.run(tmp_path / "run")
+    settings = tmp_path / "run" / "settings.json"
+    settings.write_text(settings.read_text().replace(str(tmp_path / "faces"), "faces"))  # a former version's
+    assert same(weights(trained), weights(experiment.run(tmp_path / "run", train=False)))
+    assert Experiment.of(tmp_path / "run").dataset_options["folder"] == str(tmp_path / "faces")
+    home = Experiment(dataset="folder", dataset_options={"folder": "~/faces"})
+    assert home.dataset_options["folder"] == "~/faces"
 
 
 def test_what_is_portable_needs_no_data_and_is_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

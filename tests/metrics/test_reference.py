@@ -55,3 +55,17 @@ def test_a_failed_reference_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="images lie in"):
         moments_reference(pictures(9) * 2, Moments(), tmp_path)
     assert not list(tmp_path.glob("*.npz"))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut off", "empty", "another format"])
+def test_a_damaged_reference_is_named(damage: str, tmp_path: Path) -> None:
+    kept = moments_reference(pictures(9), Moments(), tmp_path)
+    [file] = tmp_path.glob("*.npz")
+    content = bytearray(file.read_bytes())
+    content[content.index(kept.values.numpy().tobytes()) + 5] ^= 1
+    spoilt = {"flipped": content, "cut off": content[:-300], "empty": b"", "another format": b"{}"}
+    file.write_bytes(spoilt[damage])
+    with pytest.raises(ValueError, match=rf"{file} is damaged \(.+\): delete it, and it is made anew"):
+        moments_reference(pictures(9), Moments(), tmp_path)
+    file.unlink()
+    assert moments_reference(pictures(9), Moments(), tmp_path).statistics.n == 9

@@ -1,6 +1,8 @@
 """Checkpoints, damaged in every way that a disk knows."""
 
 import hashlib
+import io
+import pickle
 import random
 import re
 from collections.abc import Callable
@@ -134,3 +136,73 @@ def test_a_damaged_one_is_replaced_by_the_step_done_again(content: dict[str, Any
     again = checkpoint.save(tmp_path, 10, content)
     assert set(tmp_path.iterdir()) == {sound, again}
     assert checkpoint.newest(tmp_path)["step"] == 10
+
+
+def undecodable(folder: Path, step: int, data: bytes) -> Path:
+    """A file that bears the digest of what it holds, which is no checkpoint."""
+    path = folder / f"step-{step:06d}-{hashlib.sha256(data).hexdigest()[:8]}.pt"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(100), pickle.dumps({"step": 9}, 2)]
+)
+def test_one_that_cannot_be_decoded_is_passed_over(data: bytes, tmp_path: Path) -> None:
+    saved(tmp_path, 5)
+    broken = undecodable(tmp_path, 10, data)
+    with pytest.warns(UserWarning, match=rf"^damaged: {broken.name} \(\w+Error.*\); using step-000005-"):
+        assert checkpoint.newest(tmp_path)["step"] == 5
+
+
+def test_one_that_holds_something_else_is_passed_over(tmp_path: Path) -> None:
+    saved(tmp_path, 5)
+    buffer = io.BytesIO()
+    torch.save(torch.ones(3), buffer)
+    undecodable(tmp_path, 10, buffer.getvalue())
+    with pytest.warns(UserWarning, match="^damaged: .* using step-000005-"):
+        assert checkpoint.newest(tmp_path)["step"] == 5
+
+
+def test_one_that_does_not_fit_is_passed_over(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(2, 1)
+    fitting = checkpoint.save(tmp_path, 5, layer.state_dict())
+    wrong = checkpoint.save(tmp_path, 10, torch.nn.Linear(3, 1).state_dict())
+
+    def use(content: dict[str, Any]) -> None:
+        layer.load_state_dict({name: value for name, value in content.items() if name != "step"})
+
+    with pytest.warns(UserWarning) as caught:
+        assert checkpoint.newest(tmp_path, use=use)["step"] == 5
+    message = str(caught[0].message)
+    assert re.match(rf"damaged: {wrong.name} \(RuntimeError .* size mismatch for weight: ", message)
+    assert message.endswith(f"; using {fitting.name}, the one before, instead")
+    assert "\n" not in message
+    fitting.unlink()
+    with pytest.raises(RuntimeError, match=rf"every checkpoint in .* is damaged \({wrong.name} \(Runtime"):
+        checkpoint.newest(tmp_path, use=use)
+
+
+@pytest.mark.parametrize("fault", [MemoryError, OSError, torch.OutOfMemoryError])
+def test_what_is_no_fault_of_the_file_is_not_taken_for_damage(fault: type[Exception], tmp_path: Path) -> None:
+    def use(_: dict[str, Any]) -> None:
+        raise fault("not enough")
+
+    saved(tmp_path, 5, 10)
+    with pytest.raises(fault, match="not enough"):
+        checkpoint.newest(tmp_path, use=use)
+
+
+def test_one_of_another_run_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 5, {checkpoint.SETTINGS_DIGEST: "ours"})
+    other = checkpoint.save(tmp_path, 10, {checkpoint.SETTINGS_DIGEST: "theirs"})
+    message = (
+        f"{other} is a checkpoint of another run: its settings have the digest theirs, and those of this "
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checkpoint.newest(tmp_path, settings_digest="ours")
+    assert checkpoint.newest(tmp_path)["step"] == 10
+    other.unlink()
+    assert checkpoint.newest(tmp_path, settings_digest="ours")["step"] == 5
+    saved(tmp_path, 20)  # as former versions did
+    assert checkpoint.newest(tmp_path, settings_digest="ours")["step"] == 20
