@@ -5,9 +5,11 @@ The step draws nothing back to its samples, which come from data and from a gene
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from gncompanion.input_gradient import value_and_input_gradient
 __all__ = ["flops_of", "plain_step", "seconds_of"]
 
 ROUNDS = 5
+Shape = tuple[int, ...]
 
 
 def flops_of(subject: Subject, start: State) -> StepCost:
@@ -38,11 +41,23 @@ def flops_of(subject: Subject, start: State) -> StepCost:
 
     found = []
     for step in _steps(subject):
-        with quiet(start), FlopCounterMode(display=False) as counter:
+        formulas = {torch.ops.aten.convolution_backward: _of_convolution_backward}
+        with quiet(start), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
             _, failure = attempt(step)
         found.append(float(counter.get_total_flops()) if failure is None else None)
     plain, twice, auto = found
     return StepCost(plain or 0.0, twice, auto)
+
+
+def _of_convolution_backward(grad: Shape, x: Shape, weight: Shape, *arguments: Any, **kwargs: Any) -> int:
+    """As many as the forward for each gradient that is wanted, of x and of the weight.
+
+    torch's own counter takes the weight gradient of a convolution in groups for that of one without them.
+    """
+    *_, transposed, _, _, wanted = arguments
+    positions = x[2:] if transposed else grad[2:]
+    gradients: int = sum(wanted[:2])
+    return gradients * 2 * x[0] * math.prod(positions) * math.prod(weight)
 
 
 def seconds_of(subject: Subject, start: State) -> StepCost:

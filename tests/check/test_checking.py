@@ -54,13 +54,6 @@ def test_a_smooth_critic_and_what_helps() -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(ZOO.keys() - {"CTGAN-like packing", "attention"}))
-def test_critics_as_public_repositories_build_them_are_right(name: str) -> None:
-    report = check_critic(ZOO[name].make(), ZOO[name].shape, labels=10 if name == "projection" else None)
-    assert report.right, str(report)
-    assert report.astray == ()
-
-
 @pytest.mark.parametrize("factor", [1 + 1e-6, 1.02])
 def test_a_gradient_that_is_wrong_is_found(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*args: object, **kwargs: object) -> tuple[Tensor, Tensor]:

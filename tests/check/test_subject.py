@@ -62,7 +62,7 @@ def test_lazy_layers_get_their_weights() -> None:
 
 
 def test_a_weight_kept_as_a_result_is_copied() -> None:
-    """As older ways to normalize a weight leave it: an attribute that autograd made, which cannot be copied."""
+    """As older ways to normalize weights leave it: an attribute made by autograd, which torch cannot copy."""
 
     class Kept(nn.Module):
         def __init__(self) -> None:
