@@ -1,12 +1,14 @@
-"""The command line: `gncompanion reproduce | claims | train | evaluate | table`.
+"""The command line: `gncompanion reproduce | claims | train | evaluate | table | check`.
 
 click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with two values that may repeat.
 """
 
+import json
 import signal
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -191,6 +193,30 @@ def table(files: Sequence[Path]) -> None:
     from gncompanion.papers import tables
 
     click.echo(tables.markdown(tables.entries(files or tables.row_files())))
+
+
+@app.command()
+@click.argument("critic", metavar="MODULE:NAME")
+@click.option("--shape", required=True, metavar="3,32,32", help="The shape of one sample.")
+@click.option("--batch", type=int, default=8, show_default=True, help="How many samples.")
+@click.option("--labels", type=int, metavar="N", help="Labels of N classes become the critic's second input.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An argument; may repeat.")
+@click.option("--device", default="cpu", show_default=True, help="Where to check, such as cuda.")
+@click.option("--seconds", is_flag=True, help="Also time the steps.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check(critic: str, shape: str, options: Sequence[str], as_json: bool, **settings: Any) -> None:
+    """Check a critic of yours: method, error, cost, coupling, state, remedies.
+
+    MODULE:NAME is my_module:MyCritic or path/to/file.py:MyCritic: a class, a factory or an instance. Exit
+    code 0 where its gradient is right, 1 where it is not, 2 where it cannot be checked.
+    """
+    from gncompanion.check.command import check_named
+    from gncompanion.tools.markup import parse_yaml
+
+    report = check_named(critic, shape, options, parse=parse_yaml, **settings)
+    click.echo(json.dumps(report.as_dict(), indent=1) if as_json else report)
+    if not report.right:
+        raise SystemExit(1)
 
 
 def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:

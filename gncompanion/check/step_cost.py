@@ -1,0 +1,123 @@
+"""What a critic step costs: without gradient normalization, by double backpropagation, and by "auto".
+
+The step draws nothing back to its samples, which come from data and from a generator at rest.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from gncompanion.check.exactness import attempt, backward, hinge
+from gncompanion.check.report import StepCost
+from gncompanion.check.state import State
+from gncompanion.check.subject import Subject, quiet, twice_differentiable
+from gncompanion.constraints.gradient_norm import FORMULAS
+from gncompanion.input_gradient import value_and_input_gradient
+
+__all__ = ["flops_of", "plain_step", "seconds_of"]
+
+ROUNDS = 5
+Shape = tuple[int, ...]
+
+
+def flops_of(subject: Subject, start: State) -> StepCost:
+    """Count the FLOPs of convolutions and matrix products of a critic step.
+
+    Args:
+        subject: The critic and its inputs.
+        start: State to begin from.
+
+    Returns:
+        FLOPs of the three steps.
+    """
+
+    found = []
+    for step in _steps(subject):
+        formulas = {torch.ops.aten.convolution_backward: _of_convolution_backward}
+        with quiet(start), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+            _, failure = attempt(step)
+        found.append(float(counter.get_total_flops()) if failure is None else None)
+    plain, twice, auto = found
+    return StepCost(plain or 0.0, twice, auto)
+
+
+def _of_convolution_backward(grad: Shape, x: Shape, weight: Shape, *arguments: Any, **kwargs: Any) -> int:
+    """As many as the forward for each gradient that is wanted, of x and of the weight.
+
+    torch's own counter takes the weight gradient of a convolution in groups for that of one without them.
+    """
+    *_, transposed, _, _, wanted = arguments
+    positions = x[2:] if transposed else grad[2:]
+    gradients: int = sum(wanted[:2])
+    return gradients * 2 * x[0] * math.prod(positions) * math.prod(weight)
+
+
+def seconds_of(subject: Subject, start: State) -> StepCost:
+    """Time a critic step, the three ways in turns.
+
+    Args:
+        subject: The critic and its inputs, in the type in which it is to be timed.
+        start: State to begin from.
+
+    Returns:
+        Median seconds of the three steps.
+    """
+    with quiet(start):
+        steps = [None if attempt(step)[1] else step for step in _steps(subject)]  # this warms up, too
+        rounds = [[_timed(step) if step else None for step in steps] for _ in range(ROUNDS)]
+    plain, twice, auto = (_median(times) for times in zip(*rounds, strict=True))
+    return StepCost(plain or 0.0, twice, auto)
+
+
+def _timed(step: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    step()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _median(times: Sequence[float | None]) -> float | None:
+    known = [seconds for seconds in times if seconds is not None]
+    return statistics.median(known) if known else None
+
+
+def _steps(subject: Subject) -> list[Callable[[], None]]:
+    """The step without normalization, by double backpropagation, and by "auto"."""
+
+    def normalized(method: str) -> None:
+        values = []
+        for x in (subject.real, subject.fake):
+            f, g = value_and_input_gradient(subject.critic, x, *subject.labels, method=method)
+            values.append(FORMULAS["gn"](f.to(g.dtype), g))
+        _backward(subject, hinge(*values))
+
+    def twice() -> None:
+        with twice_differentiable():
+            normalized("autograd")
+
+    return [lambda: plain_step(subject), twice, lambda: normalized("auto")]
+
+
+def plain_step(subject: Subject) -> None:
+    """Take a critic step without gradient normalization.
+
+    Args:
+        subject: The critic and its inputs.
+    """
+    _backward(subject, hinge(subject.value(subject.real), subject.value(subject.fake)))
+
+
+def _backward(subject: Subject, loss: Tensor) -> None:
+    if weights := subject.weights():
+        backward(loss)
+    for weight in weights.values():
+        weight.grad = None
