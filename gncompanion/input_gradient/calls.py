@@ -107,7 +107,7 @@ def per_row(a: Tensor, like: Tensor) -> Tensor:
 
 
 def scaled(a: Tensor, constant: Tensor | float, like: Tensor) -> Tensor:
-    """Compute a·constant, with a (N,) or (N, 1) broadcast over the dimensions of `like`, (N, ...) or (Nk, ...)."""
+    """Compute a·constant, with a (N,) or (N, 1) broadcast over `like`, (N, ...) or (Nk, ...)."""
     return broadcast(per_row(a, like), like) * constant
 
 

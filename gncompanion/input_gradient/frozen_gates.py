@@ -82,7 +82,7 @@ class _FrozenGates(torch.autograd.Function):
 
 
 class _WeightGradients:
-    """What is done with each step of the replay: its weights' gradients are found, by formula or by autograd."""
+    """What is done with each step: its weights' gradients are found, by formula or by autograd."""
 
     def __init__(self, deltas: dict[int, Tensor], saved: list[Tensor]) -> None:
         self.deltas, self.saved = deltas, saved

@@ -8,33 +8,24 @@ Slopes and intercepts are computed before the call runs, since it may change h i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gncompanion.input_gradient.calls import Call, Replay, Rule, require_separate, require_supported, scaled
-from gncompanion.input_gradient.linear_maps import column, dims_of, only_first_tracked, where
+from gncompanion.input_gradient.calls import Call, Replay, require_separate, require_supported, scaled
+from gncompanion.input_gradient.linear_maps import column, only_first_tracked, same_rank
 
-__all__ = [
-    "POOLED",
-    "along_dimension",
-    "dropout",
-    "elementwise",
-    "extremum",
-    "leaky_relu",
-    "max_pool",
-    "prelu",
-    "relu",
-]
+__all__ = ["POOLED", "elementwise", "extremum", "leaky_relu", "max_pool", "prelu", "relu"]
 
 POOLED: dict[Callable[..., Any], int] = {  # and the dimensions of a batch of what each pools
     F.max_pool1d: 3,
     F.adaptive_max_pool1d: 3,
     F.max_pool2d: 4,
     F.adaptive_max_pool2d: 4,
+    F.max_pool3d: 5,
+    F.adaptive_max_pool3d: 5,
 }
 CACHED = 2**19  # elements that a CPU's cache holds: twice as many or half as many are as fast
 RECTIFY = torch.ops.aten.leaky_relu_backward.grad_input  # u where on, else slope·u, in one pass
@@ -74,13 +65,6 @@ def elementwise(call: Call) -> Replay:
     return Replay(lambda a, u, s, c: s * u + scaled(a, c, u), (h, slope, intercept))
 
 
-def dropout(call: Call) -> Replay:
-    """Dropout outside training, where it is the identity."""
-    h = only_first_tracked(call)
-    require_supported(not call.argument(2, "training", True), "it is random: dropout in training mode")
-    return Replay(lambda a, u: u, (h,))
-
-
 def max_pool(call: Call) -> Replay:
     """Max pooling of (N, C, ...), with the positions that are the greatest at h."""
     h = only_first_tracked(call)
@@ -96,33 +80,20 @@ def max_pool(call: Call) -> Replay:
 
 
 def extremum(call: Call) -> Replay:
-    """maximum and minimum of two tensors, at least one of which depends on x: which one it is at h."""
-    x, y = (v.detach() if isinstance(v, Tensor) else v for v in call.args[:2])
+    """maximum and minimum of two tensors, one of which may be a constant; where they are equal, halves."""
+    x, y = call.args[:2]
+    require_supported(len(call.args) == 2 and not call.kwargs, "it takes further arguments")
+    same_rank(call, (x, y))
+    left, right = call.is_tracked(x), call.is_tracked(y)
     with torch.no_grad():
-        first = call.function(x, y) == x
-    return where(replace(call, args=(first, *call.args[:2])))
+        first, equal = call.function(x, y) == x, x == y
 
+    def replay(a: Tensor, x: Tensor, y: Tensor, first: Tensor, equal: Tensor) -> Tensor:
+        like = x if left else y
+        x, y = x if left else scaled(a, x, like), y if right else scaled(a, y, like)
+        return torch.where(equal, (x + y) / 2, torch.where(first, x, y))
 
-def along_dimension(name: str) -> Rule:
-    """max, min and sort along one dimension, which gather the entries that are chosen at h."""
-
-    def rule(call: Call) -> Replay:
-        h, dim = only_first_tracked(call), call.argument(1, "dim", -1 if name == "sort" else None)
-        require_supported(not isinstance(dim, Tensor), "it compares two tensors")
-        require_separate(isinstance(dim, int), "without `dim` it includes the batch")
-        require_separate(0 not in dims_of(dim, h.dim()))
-        with torch.no_grad():
-            indices = call.function(h, *call.args[1:], **call.kwargs).indices
-        keep = indices.dim() == h.dim()
-        where = indices if keep else indices.unsqueeze(dim)
-
-        def replay(a: Tensor, u: Tensor, where: Tensor) -> tuple[Tensor, ...]:
-            chosen = u.gather(dim, where)
-            return (chosen if keep else chosen.squeeze(dim),)
-
-        return Replay(replay, (h, where))
-
-    return rule
+    return Replay(replay, (x, y, first, equal))
 
 
 def _is_on(h: Tensor) -> Tensor:

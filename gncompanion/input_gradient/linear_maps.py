@@ -34,12 +34,15 @@ __all__ = [
     "batch_norm",
     "column",
     "dims_of",
+    "einsum",
     "interpolate",
+    "masked_fill",
     "matmul",
     "only_first_tracked",
     "product",
     "quotient",
     "run_again",
+    "same_rank",
     "spatial",
     "sum_of",
     "where",
@@ -94,8 +97,8 @@ def interpolate(call: Call) -> Replay:
     return run_again(call)
 
 
-def _same_rank(call: Call, values: Iterable[Any]) -> None:
-    """Broadcasting must leave the batch of every tracked tensor at dimension 0."""
+def same_rank(call: Call, values: Iterable[Any]) -> None:
+    """Refuse a call whose broadcasting moves the batch of a tracked tensor away from dimension 0."""
     tensors = [v for v in values if isinstance(v, Tensor)]
     rank = max(v.dim() for v in tensors)
     require_separate(all(v.dim() == rank for v in tensors if call.is_tracked(v)))
@@ -106,7 +109,7 @@ def sum_of(function: Callable[..., Tensor], *, reverse: bool = False) -> Rule:
 
     def rule(call: Call) -> Replay:
         x, y = call.args[:2][::-1] if reverse else call.args[:2]
-        _same_rank(call, (x, y))
+        same_rank(call, (x, y))
         require_supported(call.kwargs.keys() <= {"alpha"}, "it takes further arguments")
         left, right = call.is_tracked(x), call.is_tracked(y)
 
@@ -125,7 +128,7 @@ def product(call: Call) -> Replay:
     require_supported(
         not all(map(call.is_tracked, call.args)), "it multiplies two tensors that both depend on x"
     )
-    _same_rank(call, call.args)
+    same_rank(call, call.args)
     return Replay(lambda a, x, y: torch.mul(x, y), call.args)
 
 
@@ -133,7 +136,7 @@ def quotient(call: Call) -> Replay:
     """h divided by a constant."""
     require_supported(len(call.args) == 2 and not call.kwargs, "it takes further arguments")
     require_supported(not call.is_tracked(call.args[1]), "it divides by a tensor that depends on x")
-    _same_rank(call, call.args)
+    same_rank(call, call.args)
     return Replay(lambda a, x, y: torch.div(x, y), call.args)
 
 
@@ -174,21 +177,40 @@ def addmm(call: Call) -> Replay:
 
 
 def matmul(call: Call) -> Replay:
-    """h W, with a constant matrix or vector; from the left only behind the batch, where no samples mix."""
+    """h W, with a constant matrix or vector, or one for each sample; from the left only behind the batch."""
     left, right = call.args[:2]
     require_supported(
         not (call.is_tracked(left) and call.is_tracked(right)), "two of its arguments depend on x"
     )
     h, weight, least = (left, right, 2) if call.is_tracked(left) else (right, left, 3)
-    require_separate(h.dim() >= least and weight.dim() <= 2)
+    require_separate(h.dim() >= least and weight.dim() <= (2 if h.dim() == 2 else h.dim()))
     return Replay(lambda a, x, y: torch.matmul(x, y), (left, right))
+
+
+def einsum(call: Call) -> Replay:
+    """A sum of products, one factor of which depends on x, with the batch first in it and in the result."""
+    equation, operands = call.args[0], call.args[1:]
+    operands = tuple(operands[0]) if isinstance(operands[0], tuple | list) else operands
+    tracked = [call.is_tracked(v) for v in operands]
+    require_supported(sum(tracked) == 1, "several of its arguments depend on x")
+    require_supported(isinstance(equation, str) and "->" in equation, "its result has no letters")
+    terms, result = equation.replace(" ", "").split("->")
+    term = terms.split(",")[tracked.index(True)]
+    require_separate(term[:1].isalpha() and result[:1] == term[0] and term.count(term[0]) == 1)
+    return Replay(lambda a, values: torch.einsum(equation, *values), (list(operands),))
+
+
+def masked_fill(call: Call) -> Replay:
+    """A constant where a mask is set, h elsewhere."""
+    h, mask, value = only_first_tracked(call), call.argument(1, "mask"), call.argument(2, "value")
+    return where(Call(call.function, (mask, value, h), {}, call.is_tracked))
 
 
 def where(call: Call) -> Replay:
     """One of two values, chosen by a condition that does not depend on x but for its sign."""
     condition, x, y = call.args
     require_supported(not call.is_tracked(condition), "its condition is a tensor that depends on x")
-    _same_rank(call, (condition, x, y))
+    same_rank(call, (condition, x, y))
     left, right = call.is_tracked(x), call.is_tracked(y)
 
     def replay(a: Tensor, condition: Tensor, x: Any, y: Any) -> Tensor:

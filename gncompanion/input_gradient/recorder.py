@@ -36,12 +36,16 @@ SIDE_DOORS = {  # ways to change a tensor's memory that leave no trace in its co
     getattr(Tensor, name)
     for name in ("__array__", "__dlpack__", "apply_", "data_ptr", "map_", "numpy", "resize_", "set_")
 } | {getattr(Tensor, name) for name in ("share_memory_", "storage", "untyped_storage")}
-SIDE_DOORS |= {BASE["data"].__set__}
+SETTER = BASE["data"].__set__  # autograd then goes on with what it has set, not with what was used
 LOOKS = frozenset(  # what is asked of a tensor that neither changes it nor gives another
-    {BASE[name].__get__ for name in ("shape", "dtype", "device", "ndim", "is_leaf", "requires_grad", "is_cuda")}
+    {
+        BASE[name].__get__
+        for name in ("shape", "dtype", "device", "ndim", "is_leaf", "requires_grad", "is_cuda")
+    }
     | {getattr(Tensor, name) for name in ("size", "dim", "numel", "__len__", "stride", "is_contiguous")}
     | {Tensor.is_floating_point, torch.is_floating_point, torch.numel}
 )
+Completed = Callable[[Any], tuple[Tensor, ...]]
 NODE = BASE["grad_fn"].__get__  # on which a hook may change a gradient
 
 
@@ -143,7 +147,7 @@ class Recorder(TorchFunctionMode):
                 others.append((tensor, version(tensor)))
             else:
                 seen[id(tensor)] = known
-        if function in SIDE_DOORS and self._holds(args[0]):
+        if (function in SIDE_DOORS and self._holds(args[0])) or (function == SETTER and self._uses(args[0])):
             self._refuse(Unsupported("it may change a tensor out of sight"), function)
         self._count_hooks(function)
         if seen and torch.is_grad_enabled():
@@ -170,8 +174,8 @@ class Recorder(TorchFunctionMode):
             outputs = [out for out in found if isinstance(out, Tensor) and out.requires_grad]
         if outputs:  # sizes, comparisons, detached copies are constants
             self._record(step, outputs, function)
-            if completed is not None and self._keep and isinstance(step, Step):
-                step.args += [self.tape.save(tensor, private=True) for tensor in completed(result)]
+            if completed is not None and isinstance(step, Step):
+                self._complete(step, completed, result, function)
         return result
 
     def _count_hooks(self, function: Callable[..., Any]) -> None:
@@ -196,9 +200,13 @@ class Recorder(TorchFunctionMode):
         """Whether a tensor lies in memory that the record needs: of tracked tensors and of large weights."""
         return self._known.lie_at(tensor, (self.tape.saved[index] for index in self.tape.shared.values()))
 
+    def _uses(self, tensor: Tensor) -> bool:
+        """Whether a tensor is one of those that autograd may have saved."""
+        return self._holds(tensor) or any(tensor is weight for weight in self.tape.weights.values())
+
     def _step(
         self, call: Call, seen: dict[int, Known], others: list[Given]
-    ) -> tuple[Step | Unsupported, Callable[[Any], tuple[Tensor, ...]] | None]:
+    ) -> tuple[Step | Unsupported, Completed | None]:
         """How the call is replayed, and what completes it; or why it cannot be."""
         if call.function not in RULES:
             return Unsupported("not among the operations known to be linear or piecewise linear"), None
@@ -228,6 +236,14 @@ class Recorder(TorchFunctionMode):
                 )
         if self._keep:
             self.tape.steps.append(step)
+
+    def _complete(self, step: Step, completed: Completed, result: Any, function: Callable[..., Any]) -> None:
+        """Add to a step what is known only from its result."""
+        if self.watching or self._node_hooks is not None:
+            why = "with hooks on its activations, it cannot be asked what it drew or chose"
+            self._refuse(Unsupported(why), function)
+        elif self._keep:
+            step.args += [self.tape.save(tensor, private=True) for tensor in completed(result)]
 
     def _misplaced(self, outputs: list[Tensor]) -> Unsupported | None:
         """Why the samples are not in their places: each must have as many rows, one after the other."""

@@ -19,10 +19,13 @@ __all__ = [
     "cast",
     "concatenate",
     "expand",
+    "flip",
     "gather",
     "index",
+    "matrix_transpose",
     "pad",
     "permute",
+    "repeat",
     "reshape",
     "squeeze",
     "transpose",
@@ -30,7 +33,7 @@ __all__ = [
 
 
 def reshape(call: Call) -> Replay:
-    """view, reshape, flatten, unflatten: row-major, samples stay apart while dimension 0 keeps its length."""
+    """view, reshape, flatten, unflatten: row-major: each sample stays a block of rows, while their number fits."""
     only_first_tracked(call)
     require_supported(not isinstance(call.argument(1, "dtype"), torch.dtype), "it reinterprets bits")
     return run_again(call)
@@ -50,7 +53,8 @@ def along(position: int, *, extra: int = 0) -> Rule:
     """A map along dimensions, given at `position` or as `dim` or `axis`, that must not include the batch."""
 
     def rule(call: Call) -> Replay:
-        h, dims = only_first_tracked(call), call.argument(position, "dim", call.kwargs.get("axis"))
+        h, dims = only_first_tracked(call), call.argument(position, "dim")
+        dims = call.kwargs.get("axis", call.kwargs.get("dims")) if dims is None else dims
         require_separate(dims is not None and dims != (), "without `dim` it includes the batch")
         require_separate(0 not in dims_of(dims, h.dim() + extra))
         return run_again(call)
@@ -60,20 +64,44 @@ def along(position: int, *, extra: int = 0) -> Rule:
 
 def permute(call: Call) -> Replay:
     """A permutation of the dimensions that leaves the batch first."""
-    h = only_first_tracked(call)
-    order = call.args[1:] if len(call.args) > 2 else call.argument(1, "dims")
-    order = tuple(order) if isinstance(order, Iterable) else (order,)
+    h, order = only_first_tracked(call), _listed(call, "dims")
     require_separate(order[0] % h.dim() == 0)
     return run_again(call)
 
 
-def transpose(call: Call) -> Replay:
-    """Two dimensions exchanged, neither of them the batch."""
+def flip(call: Call) -> Replay:
+    """The order of entries along dimensions reversed, not along the batch."""
     h = only_first_tracked(call)
-    first = call.argument(1, "dim0", call.kwargs.get("axis0"))
-    second = call.argument(2, "dim1", call.kwargs.get("axis1"))
-    require_separate(0 not in dims_of((first, second), h.dim()))
+    require_separate(0 not in dims_of(_listed(call, "dims"), h.dim()))
     return run_again(call)
+
+
+def repeat(call: Call) -> Replay:
+    """A tensor repeated along its dimensions, the batch once."""
+    h, times = only_first_tracked(call), _listed(call, "repeats")
+    require_separate(len(times) == h.dim() and times[0] == 1)
+    return run_again(call)
+
+
+def transpose(call: Call) -> Replay:
+    """Two dimensions exchanged, or moved to others; the batch is none of them."""
+    h = only_first_tracked(call)
+    first = call.argument(1, "dim0", call.kwargs.get("axis0", call.kwargs.get("source")))
+    second = call.argument(2, "dim1", call.kwargs.get("axis1", call.kwargs.get("destination")))
+    require_separate(not {0} & (dims_of(first, h.dim()) | dims_of(second, h.dim())))
+    return run_again(call)
+
+
+def matrix_transpose(call: Call) -> Replay:
+    """The last two dimensions exchanged, behind the batch."""
+    require_separate(only_first_tracked(call).dim() >= 3)
+    return run_again(call)
+
+
+def _listed(call: Call, name: str) -> tuple[int, ...]:
+    """Whole numbers given one by one, or as one list at position 1 or by name."""
+    found = call.args[1:] if len(call.args) > 2 else call.argument(1, name)
+    return tuple(found) if isinstance(found, Iterable) else (found,)
 
 
 def expand(call: Call) -> Replay:
@@ -119,8 +147,8 @@ def _is_each_sample(found: tuple[Any, ...], n: int) -> bool:
 
 def gather(call: Call) -> Replay:
     """Entries picked from each sample by a constant index of its own."""
-    h, dim = only_first_tracked(call), call.argument(1, "dim")
-    require_separate(0 not in dims_of(dim, h.dim()))
+    h, dim, where = only_first_tracked(call), call.argument(1, "dim"), call.argument(2, "index")
+    require_separate(0 not in dims_of(dim, h.dim()) and where.shape[0] == h.shape[0])
     return run_again(call)
 
 

@@ -1,4 +1,4 @@
-"""What stands on the tape for a call's arguments: slots, saved tensors, and values without tensors in them."""
+"""What stands on the tape for a call's arguments: slots, saved tensors, and values without tensors."""
 
 from __future__ import annotations
 

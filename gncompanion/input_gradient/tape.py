@@ -88,7 +88,7 @@ class Tape:
         steps: The operations, in their order.
         saved: What they use that does not depend on x, as it was then.
         weights: Those of them that want a gradient, by their index in `saved`: the caller's own tensors.
-        shared: Indices of those that are no copies but the caller's own, in whose memory they lie, by identity.
+        shared: Indices of those that are no copies but the caller's own, in whose memory they lie.
         slots: The number of slots; slot 0 is x.
         result: The slot that holds f.
     """
@@ -169,7 +169,7 @@ class Tape:
         return found[0]
 
     def _plan(self, wanted: Callable[[Step], bool]) -> list[tuple[Step, set[int], set[int]]]:
-        """The steps to take; and of each the slots that nothing needs after it, and those that it fills for others."""
+        """The steps to take; of each, the slots that nothing needs after it, and those that others need of it."""
         needed: set[int] = set()
         plan = []
         for step in reversed(self.steps):

@@ -107,6 +107,12 @@ def stepped_by_data(m: Random, h: Tensor) -> Tensor:
     return h
 
 
+def replaced(m: Random, h: Tensor) -> Tensor:
+    h = m.middle(h)
+    m.middle.weight.data = m.middle.weight.data * 1.5
+    return h
+
+
 def by_an_array(m: Random, h: Tensor) -> Tensor:
     h = h + m.shift
     m.shift.numpy()[:] += 0.5
@@ -149,6 +155,30 @@ MOVES: dict[str, Move] = {
     "shift": lambda m, h: h - m.shift,
     "in place": lambda m, h: (h * 2.0).add_(m.gain).mul_(0.7),
     "batch norm": lambda m, h: m.norm(h),
+    "a zero with a slope": lambda m, h: torch.maximum(z := h - h.detach(), 0.2 * z) + h,
+    "at the kinks": lambda m, h: (z := h - h.detach()).relu() + F.leaky_relu(z, 0.3) + z.clamp(0, 1) + h,
+    "ties": lambda m, h: torch.stack([z := h - h.detach(), 2 * z, m.gain * z], 1).amax(1) + h,
+    "ties in choices": lambda m, h: (
+        torch.stack([z := h - h.detach(), 2 * z], 1).max(1).values + h.min(1, True)[0]
+    ),
+    "greatest": lambda m, h: torch.cat(
+        [h.topk(4, 1).values, h.view(N, 3, 2).amin((1, 2))[:, None], h[:, :1]], 1
+    ),
+    "dropout": lambda m, h: F.dropout(h, 0.3),
+    "dropout in place": lambda m, h: F.dropout(h * 1.0, 0.3, inplace=True),
+    "channels dropped": lambda m, h: F.dropout2d(h.view(N, 3, 2, 1), 0.4).flatten(1),
+    "alpha dropout": lambda m, h: F.alpha_dropout(h, 0.3, training=True),
+    "random relu": lambda m, h: F.rrelu(h, training=True),
+    "folded": lambda m, h: F.linear(h.view(3 * N, 2), m.middle.weight[:2, :2], m.bias[:2]).relu().view(N, D),
+    "folded, and a constant": lambda m, h: (h.reshape(2 * N, 3) - m.shift[:3] * m.gain[:3]).view(N, D),
+    "expanded": lambda m, h: h[:, :1].expand(-1, D).relu(),
+    "moved about": lambda m, h: h.flip(1).roll(1, 1).cumsum(1).repeat(1, 2)[:, ::2],
+    "einsum": lambda m, h: torch.einsum("nd,ed->ne", h, m.middle.weight),
+    "masked": lambda m, h: h.masked_fill(h < 0, 0.3),
+    "convolved": lambda m, h: F.conv1d(h[:, None], m.middle.weight[:2, None, :3], m.bias[:2], padding=1).mean(
+        1
+    ),
+    "weight replaced": replaced,
     "cat": lambda m, h: torch.cat([h[:, :2], h[:, 2:] * m.gain[2:]], 1),
     "permuted": lambda m, h: h.view(N, 2, 3).transpose(1, 2).reshape(N, D),
     "pooled": lambda m, h: F.max_pool1d(h[:, None], 2).squeeze(1).repeat(1, 2),
@@ -190,6 +220,7 @@ LAST: dict[str, Callable[[Tensor], Tensor]] = {  # what then also happens to the
 
 def weight_gradients(moves: list[str], method: str) -> list[Tensor]:
     critic, total = Random(moves), torch.zeros((), dtype=torch.float64)
+    torch.manual_seed(3)  # some moves draw
     for seed in (1, 2):
         f, g = value_and_input_gradient(critic, normal(N, 3, seed=seed), method=method)
         n = gradient_norm(f, g)
@@ -204,12 +235,15 @@ def outcome(moves: list[str]) -> str:
         warnings.simplefilter("ignore")
         try:
             oracle = weight_gradients(moves, "autograd")
+            state = torch.get_rng_state()
         except (RuntimeError, ValueError):
             return "not compared"
         try:
             found = weight_gradients(moves, "auto")
         except (RuntimeError, ValueError) as error:
             return f"loud: {error}"
+        if not torch.equal(state, torch.get_rng_state()):
+            return "wrong: it drew another number of times"
         scale = max(1.0, *(float(grad.abs().max()) for grad in oracle))
         error = max(float((a - b).abs().max()) for a, b in zip(found, oracle, strict=True))
         if not error <= 1e-10 * scale:  # some hundred roundings of 1e-16, through at most eight layers
@@ -257,11 +291,35 @@ def gates_left_open(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(rules.RULES, Tensor.relu, rule)
 
 
+def ties_to_the_first(patch: pytest.MonkeyPatch) -> None:
+    def rule(call: Call) -> Replay:
+        first = torch.maximum(*call.args) == call.args[0]
+        return Replay(lambda a, x, y, first: torch.where(first, x, y), (*call.args, first))
+
+    patch.setitem(rules.RULES, torch.maximum, rule)
+
+
+def rows_of_the_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("gncompanion.input_gradient.linear_maps.per_row", lambda a, like: a.reshape(-1)[:1])
+    patch.setattr("gncompanion.input_gradient.calls.per_row", lambda a, like: a.reshape(-1)[:1])
+
+
 def changes_forgiven(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("gncompanion.input_gradient.recorder.version", lambda tensor: 0)
+    for module in ("recorder", "stand_ins", "tracked"):
+        patch.setattr(f"gncompanion.input_gradient.{module}.version", lambda tensor: 0)
 
 
-@pytest.mark.parametrize("mutation", [no_copies, no_guard_of_memory, gates_left_open, changes_forgiven])
+MUTATIONS = [
+    no_copies,
+    no_guard_of_memory,
+    gates_left_open,
+    changes_forgiven,
+    ties_to_the_first,
+    rows_of_the_first,
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_defence_taken_away_is_noticed(
     mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

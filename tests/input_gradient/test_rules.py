@@ -147,10 +147,59 @@ def test_every_supported_operation(operation: Callable[[Tensor, Tensor], Tensor]
         lambda h, w: torch.maximum(h, h @ w) - torch.minimum(h, w[0]),
         lambda h, w: torch.where(h > 0, h * w[0], w[1]) + torch.where(w[2] > 0, 0.5, h),
         lambda h, w: h.type_as(w) + h.to(w) * w[0].expand_as(h),
+        lambda h, w: torch.max(h, 0.2 * h) - torch.min(w[0], h),
+        lambda h, w: h.view(N, 3, 2).amax(2) @ w[:3] + h.amin(-1, keepdim=True),
+        lambda h, w: h.topk(3, dim=1).values @ w[:3] + h.median(1, keepdim=True).values,
+        lambda h, w: h.kthvalue(2, 1, True).values * w[0] + h.cummax(1).values,
+        lambda h, w: h.view(N * 3, 2).relu().view(N, -1) * w[0] + w[1],
+        lambda h, w: F.linear(h.view(N * 2, 3), w[:4, :3], w[0, :4]).clamp(-1, 1).view(N, 8),
+        lambda h, w: (torch.cat([h.view(N * 2, 3), w[:1, :3].expand(N * 2, -1)], 1) - w[0]).view(N, 12),
+        lambda h, w: F.conv1d(h.view(N * 2, 1, 3), w[:2, None, :3], w[0, :2]).view(N, -1),
+        lambda h, w: h.flip(1).roll(shifts=1, dims=1) * w[0] + h.cumsum(dim=1),
+        lambda h, w: h.repeat(1, 2)[:, 3:9] @ w + h[:, :3].repeat_interleave(2, dim=1),
+        lambda h, w: torch.stack(h.unbind(1)[::-1], 1) + h.select(1, 2)[:, None] * w[0],
+        lambda h, w: h.view(N, 2, 3).mT.flatten(1) * w[0] + h.view(N, 2, 3).movedim(1, -1).flatten(1),
+        lambda h, w: torch.einsum("nd, ed -> ne", h, w) + torch.einsum("nd,nd->nd", [h, h.detach()]),
+        lambda h, w: torch.bmm(w.expand(N, -1, -1), h[:, :, None]).squeeze(2) + torch.mv(h, w[0])[:, None],
+        lambda h, w: (h.view(N, 1, 6) @ w.expand(N, -1, -1)).flatten(1) + h.index_select(1, torch.arange(6)),
+        lambda h, w: h.masked_fill(h < 0, -0.3) * w[0] + h.clip(-1, 1),
+        lambda h, w: F.fold(F.unfold(h.view(N, 1, 2, 3), 2), (2, 3), 2).flatten(1) * w[0],
+        lambda h, w: F.max_pool3d(h.view(N, 1, 1, 2, 3), (1, 2, 1)).flatten(1) @ w[:3],
+        lambda h, w: h[:, :1].expand(-1, 6).relu() * w[0],
     ],
 )
 def test_what_public_critics_use(operation: Callable[[Tensor, Tensor], Tensor]) -> None:
     test_every_supported_operation(operation)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda h: F.dropout(h, 0.4),
+        lambda h: F.dropout(h * 1.0, 0.4, inplace=True),
+        lambda h: torch.dropout(h, 0.4, True) + F.dropout(h, 1.0) + F.dropout(h, 0.0),
+        lambda h: F.dropout2d(h.view(N, 3, 2, 1), 0.5).flatten(1),
+        lambda h: nn.AlphaDropout(0.4)(h) + nn.FeatureAlphaDropout(0.4)(h.view(N, 3, 2)).flatten(1),
+        lambda h: nn.RReLU()(h) + F.rrelu(h),
+    ],
+)
+def test_what_is_drawn_is_drawn_once(gate: Callable[[Tensor], Tensor]) -> None:
+    class Critic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.middle, self.last = nn.Linear(3, 6), nn.Linear(6, 6), nn.Linear(6, 1)
+            for p in self.double().parameters():
+                nn.init.normal_(p, generator=seeded(5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(gate(F.relu(self.middle(gate(self.first(x))))))
+
+    found, states = [], []
+    for method in ("linear", "autograd"):
+        torch.manual_seed(7)
+        found.append(gradients(Critic(), inputs((3,)), FORMULA["gn"], method))
+        states.append(torch.get_rng_state())
+    assert largest_error(*found) <= 1e-12 and torch.equal(*states)
 
 
 def test_hardsigmoid_of_which_torch_has_no_second_derivative() -> None:

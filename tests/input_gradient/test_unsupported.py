@@ -59,6 +59,20 @@ def in_place_without_autograd(h: Tensor) -> Tensor:
     return h.relu()
 
 
+def replaced_between(h: Tensor, layer: nn.Linear) -> Tensor:
+    h = layer(h)
+    layer.weight.data = layer.weight.data.clone()
+    return layer(h)
+
+
+def drawn_under_a_hook(h: Tensor) -> Tensor:
+    h = h * 1.0
+    h.register_hook(lambda grad: None)
+    return F.rrelu(h, 0.1, 0.1, training=True)
+
+
+ROWS = torch.zeros(N, 1, dtype=torch.int64)
+
 UNSUPPORTED = {
     "ELU": (lambda h, m: m(h), nn.ELU()),
     "Softplus": (lambda h, m: m(h), nn.Softplus()),
@@ -81,7 +95,9 @@ UNSUPPORTED = {
     "a change behind autograd's back": (in_place_without_autograd,),
     "data changed behind autograd's back": (lambda h: (h.data.mul_(2.0), h.relu())[1],),
     "weights made from x": (lambda h: F.linear(torch.ones(N, 6, dtype=h.dtype), h.mT @ h),),
-    "the k greatest": (lambda h: h.topk(6, dim=1).values,),
+    "a complex number": (lambda h: (h * (1 + 1j)).abs(),),
+    "the weight replaced": (lambda h, m: replaced_between(h, m), nn.Linear(6, 6)),
+    "a mask drawn under a hook": (lambda h: drawn_under_a_hook(h),),
 }
 
 COUPLED = {
@@ -92,7 +108,10 @@ COUPLED = {
     "a permutation": (lambda h: h[torch.tensor([1, 0, 3, 2])],),
     "the batch first of a product": (lambda h: (h[None] @ torch.ones(N, 6, 6, dtype=h.dtype))[0],),
     "mixing from the left": (lambda h: torch.eye(N, dtype=h.dtype).flip(0) @ h,),
-    "the batch folded": (lambda h: h.reshape(-1, 3).relu().reshape(-1, 6),),
+    "the batch in channels": (lambda h: h.reshape(1, -1).relu().reshape(-1, 6),),
+    "fewer rows than the batch": (lambda h: h.view(-1, 3).gather(1, ROWS).expand(-1, 6),),
+    "the batch rolled": (lambda h: h.roll(1, 0) + h.flip(0),),
+    "the batch summed away": (lambda h: torch.einsum("nd,nm->md", h, torch.ones(N, N, dtype=h.dtype)),),
     "the batch concatenated": (lambda h: torch.cat([h, h])[:N],),
 }
 
