@@ -5,17 +5,15 @@ The step draws nothing back to its samples, which come from data and from a gene
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from gncompanion.check.exactness import attempt, backward, hinge
+from gncompanion.check.flop_count import FlopCount
 from gncompanion.check.report import StepCost
 from gncompanion.check.state import State
 from gncompanion.check.subject import Subject, quiet, twice_differentiable
@@ -25,7 +23,6 @@ from gncompanion.input_gradient import value_and_input_gradient
 __all__ = ["flops_of", "plain_step", "seconds_of"]
 
 ROUNDS = 5
-Shape = tuple[int, ...]
 
 
 def flops_of(subject: Subject, start: State) -> StepCost:
@@ -38,26 +35,13 @@ def flops_of(subject: Subject, start: State) -> StepCost:
     Returns:
         FLOPs of the three steps.
     """
-
     found = []
     for step in _steps(subject):
-        formulas = {torch.ops.aten.convolution_backward: _of_convolution_backward}
-        with quiet(start), FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        with quiet(start), FlopCount() as count:
             _, failure = attempt(step)
-        found.append(float(counter.get_total_flops()) if failure is None else None)
+        found.append(float(count.total) if failure is None else None)
     plain, twice, auto = found
     return StepCost(plain or 0.0, twice, auto)
-
-
-def _of_convolution_backward(grad: Shape, x: Shape, weight: Shape, *arguments: Any, **kwargs: Any) -> int:
-    """As many as the forward for each gradient that is wanted, of x and of the weight.
-
-    torch's own counter takes the weight gradient of a convolution in groups for that of one without them.
-    """
-    *_, transposed, _, _, wanted = arguments
-    positions = x[2:] if transposed else grad[2:]
-    gradients: int = sum(wanted[:2])
-    return gradients * 2 * x[0] * math.prod(positions) * math.prod(weight)
 
 
 def seconds_of(subject: Subject, start: State) -> StepCost:
