@@ -36,7 +36,15 @@ from gncompanion.tools import checks, paths
 from gncompanion.tools.files import write
 from gncompanion.tools.names import require_known
 
-__all__ = ["METRIC_FAMILIES", "EvaluationProtocol", "judge", "keep", "require_metrics", "scores_file"]
+__all__ = [
+    "METRIC_FAMILIES",
+    "EvaluationProtocol",
+    "judge",
+    "keep",
+    "require_metrics",
+    "require_references",
+    "scores_file",
+]
 
 METRIC_FAMILIES = ("inception", "classifier", "none")
 BATCH = 100  # samples at a time; in training mode their statistics normalise them
@@ -105,6 +113,29 @@ def require_metrics(protocol: EvaluationProtocol) -> None:
         raise FileNotFoundError(f"{error} Or train without judging: metrics none.") from None
 
 
+def require_references(dataset: str, options: Mapping[str, Any], protocol: EvaluationProtocol) -> None:
+    """Refuse a protocol whose real images are not here, or too few, before the training that it would judge.
+
+    Args:
+        dataset: The run's data set.
+        options: The data set's options.
+        protocol: How samples are to be judged.
+
+    Raises:
+        ValueError: There are fewer than two real images for each part of the kernel distance, or none at all.
+        FileNotFoundError: A data set is not here.
+    """
+    if protocol.metrics == "none":
+        return
+    for column, changed in protocol.references.items():
+        found, splits = len(_images(dataset, _options(options, changed))), _splits(protocol, column)
+        if found // splits < 2:
+            raise ValueError(
+                f"{column}: {found} real images cannot be split into {splits} parts of at least 2 for the "
+                f"kernel distance: set n_samples to {max(2, found)} or less, or take more images"
+            )
+
+
 def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
     """Measure a run's samples.
 
@@ -116,20 +147,21 @@ def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
         Numbers by column, empty for "none".
 
     Raises:
-        ValueError: The data set has no labels to train a classifier with, or holds no images.
+        ValueError: The data set has no labels to train a classifier with, or holds no images or too few.
         FileNotFoundError, ModuleNotFoundError: As in `require_metrics`.
     """
     require_metrics(protocol)
     if protocol.metrics == "none":
         return {}
-    name, references = run.settings["dataset"], protocol.references
-    real = {column: _images(name, _options(run, options)) for column, options in references.items()}
+    name, own, references = run.settings["dataset"], run.settings["dataset_options"], protocol.references
+    require_references(name, own, protocol)
+    real = {column: _images(name, _options(own, options)) for column, options in references.items()}
     feature_map = _feature_map(protocol, run)
     fake = extract(feature_map, _samples(run, protocol))
     found: dict[str, float] = {}
     for column, images in real.items():
         n = references[column].get("n_samples", protocol.n_samples)
-        scores = evaluate(fake.first(n), _reference(images, feature_map), splits=min(10, n // 2))
+        scores = evaluate(fake.first(n), _reference(images, feature_map), splits=_splits(protocol, column))
         found |= _named(scores, column, first=not found)
     return found
 
@@ -163,10 +195,16 @@ def _images(name: str, options: Mapping[str, Any]) -> Images:
     return images
 
 
-def _options(run: Run, reference: Mapping[str, Any]) -> dict[str, Any]:
+def _splits(protocol: EvaluationProtocol, column: str) -> int:
+    """The number of parts that the scores of a column are means over."""
+    n: int = protocol.references[column].get("n_samples", protocol.n_samples)
+    return min(10, n // 2)
+
+
+def _options(own: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
     """The data set's options of the run, with those that a reference changes."""
     chosen = {name: value for name, value in reference.items() if name != "n_samples"}
-    return {**run.settings["dataset_options"], **chosen}
+    return {**own, **chosen}
 
 
 def _pixels(images: Images) -> Tensor:
@@ -176,7 +214,7 @@ def _pixels(images: Images) -> Tensor:
 def _feature_map(protocol: EvaluationProtocol, run: Run) -> FeatureMap:
     if protocol.metrics == "inception":
         return _inception(str(run.device), protocol.published_weights)
-    options = _options(run, next(iter(protocol.references.values())))
+    options = _options(run.settings["dataset_options"], next(iter(protocol.references.values())))
     return _classifier(run.settings["dataset"], json.dumps(options, sort_keys=True))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gncompanion.experiment import Experiment
 from gncompanion.papers import rows
-from gncompanion.papers.scoring import EvaluationProtocol, require_metrics
+from gncompanion.papers.scoring import EvaluationProtocol, require_metrics, require_references
 from gncompanion.tools.names import require_known
 
 __all__ = ["Selected", "open_runs", "select"]
@@ -69,6 +69,7 @@ def select(
         for (method, seed), experiment in row.experiments().items():
             if method in (methods or row.methods) and seed in (seeds or row.seeds):
                 experiment.validate()
+                require_references(experiment.dataset, experiment.dataset_options, row.protocol)
                 name = f"{file.stem}, {method}, seed {seed}"
                 found.append(Selected(name, experiment.folder(), experiment, row.protocol))
     return found
@@ -100,5 +101,6 @@ def open_runs(
     for folder in folders:
         experiment = Experiment.of(folder, device=device)
         experiment.validate()
+        require_references(experiment.dataset, experiment.dataset_options, protocol)
         found.append(Selected(str(folder), folder, experiment, protocol))
     return found

@@ -10,6 +10,7 @@ GPU as far as its kernels repeat themselves: some of cuDNN's do not). Several pr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gncompanion.training import checkpoint
 from gncompanion.training.averaging import Average
 from gncompanion.training.cuda_graph import Captured, require_capturable
 from gncompanion.training.distributed import current_share
-from gncompanion.training.log import Log
+from gncompanion.training.log import Log, remedy
 from gncompanion.training.optimizers import RatedAdam
 from gncompanion.training.random_states import random_states, restore_random_states
 from gncompanion.training.schedule import Schedule
@@ -90,7 +91,7 @@ class Training:
         self._average: Average | None = None
         if schedule.ema_decay is not None:
             self._average = Average(players.generator, decay=schedule.ema_decay, start=schedule.ema_start)
-        self._log = Log(schedule.steps, self.folder)
+        self._log = Log(schedule.steps, self.folder, partial(remedy, self.dataset, device=self.device))
         self._play = self._take_steps
 
     @property
