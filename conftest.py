@@ -12,7 +12,12 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Send figures, runs and data, those of the notebooks' kernels too, to a temporary folder."""
+    """Send figures, runs and data, those of the notebooks' kernels too, to a temporary folder.
+
+    nbval looks for its file of patterns from the working directory on; here it is found from any.
+    """
+    if getattr(config.option, "nbval_sanitize_with", "") is None:
+        config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
     folder = Path(tempfile.mkdtemp(prefix="gncompanion-"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["GNCOMPANION_FIGURES"] = str(folder / "figures")

@@ -155,6 +155,10 @@ class Experiment:
                 f"n_classes={players.n_classes}, but {self.dataset!r} has {known or 'no'} labels"
             )
         real, y = self._data.sample(2, random)
+        if not real.isfinite().all():
+            raise ValueError(
+                f"the samples of data set {self.dataset!r} are not finite: check dataset_options"
+            )
         critic_step(players, real, random, None if players.n_classes is None else y)
 
     def portable_settings(self) -> dict[str, Any]:

@@ -49,7 +49,11 @@ class Run:
 
         Returns:
             Scores (N,).
+
+        Raises:
+            ValueError: A label is out of range.
         """
+        self._require_labels(y, len(x))
         return self._players.score(x, y)
 
     @torch.no_grad()
@@ -76,8 +80,9 @@ class Run:
             Samples (n, ...), on `device`.
 
         Raises:
-            ValueError: The averaged weights are wanted, and the run has none.
+            ValueError: The averaged weights are wanted, and the run has none; or a label is out of range.
         """
+        self._require_labels(y, n)
         generator, random = self._generator(average=average), self._random("noise", seed)
         z = torch.randn(n, self._players.z_dim, generator=random, device=self.device)
         if y is None and (n_classes := self._players.n_classes) is not None:
@@ -87,6 +92,15 @@ class Run:
             given = (z,) if y is None else (z, y)
             x: Tensor = functional_call(generator, buffers, given)  # statistics go to copies
         return x
+
+    def _require_labels(self, y: Tensor | None, n: int) -> None:
+        if y is None or (n_classes := self._players.n_classes) is None:
+            return
+        if y.shape != (n,) or y.dtype not in (torch.int64, torch.int32):
+            raise ValueError(f"labels must be integers of shape ({n},), not {y.dtype} {tuple(y.shape)}")
+        if n and not 0 <= y.min() <= y.max() < n_classes:
+            low, high = int(y.min()), int(y.max())
+            raise ValueError(f"labels lie in [{low}, {high}], but must be from 0 to {n_classes - 1}")
 
     def _generator(self, *, average: bool) -> nn.Module:
         if not average:

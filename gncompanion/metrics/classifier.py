@@ -99,6 +99,8 @@ def train_classifier(
         raise ValueError(
             f"labels must be int64 of shape ({len(images)},), not {labels.dtype} {tuple(labels.shape)}"
         )
+    if labels.min() < 0:
+        raise ValueError(f"labels must be from 0 on, but one is {int(labels.min())}")
     pixels = to_uint8(images)
     with fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

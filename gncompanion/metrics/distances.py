@@ -106,12 +106,13 @@ def inception_score(logits: Tensor, *, splits: int = 10) -> tuple[float, float]:
         Mean and standard deviation over the splits.
 
     Raises:
-        ValueError: There are fewer images than splits.
+        ValueError: There are fewer images than splits, or a logit is not finite.
 
     Source: Salimans et al. 2016 (IS, 1606.03498); torch-fidelity's `isc_features_to_metric`, without its
     shuffling, as in the original code.
     """
     _split_size(len(logits), splits, least=1)
+    _require_finite("logits", logits.cpu().numpy())
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     mean, sd = isc_features_to_metric(logits.cpu(), splits=splits, shuffle=False).values()
@@ -131,11 +132,13 @@ def kernel_distance(x: Tensor, y: Tensor, *, splits: int = 10, seed: int = 0) ->
         Mean and standard deviation over the splits.
 
     Raises:
-        ValueError: There are fewer than two images per split.
+        ValueError: There are fewer than two images per split, or a feature is not finite.
 
     Source: Bińkowski et al. 2018 (KID, 1801.01401); torch-fidelity's `kid_features_to_metric`, in float64.
     """
     size = _split_size(min(len(x), len(y)), splits, least=2)
+    for name, side in (("x", x), ("y", y)):
+        _require_finite(name, side.cpu().numpy())
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     mean, sd = kid_features_to_metric(
@@ -150,7 +153,7 @@ def _split_size(n: int, splits: int, *, least: int) -> int:
     return n // splits
 
 
-def _require_finite(name: str, values: NDArray[np.float64]) -> None:
+def _require_finite(name: str, values: NDArray[np.floating]) -> None:
     if bad := values.size - int(np.isfinite(values).sum()):
         raise ValueError(f"{name} must be finite, but {bad} of its {values.size} numbers are not")
 

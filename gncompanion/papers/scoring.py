@@ -36,7 +36,15 @@ from gncompanion.tools import checks, paths
 from gncompanion.tools.files import write
 from gncompanion.tools.names import require_known
 
-__all__ = ["METRIC_FAMILIES", "EvaluationProtocol", "judge", "keep", "require_metrics", "scores_file"]
+__all__ = [
+    "METRIC_FAMILIES",
+    "EvaluationProtocol",
+    "judge",
+    "keep",
+    "require_metrics",
+    "require_references",
+    "scores_file",
+]
 
 METRIC_FAMILIES = ("inception", "classifier", "none")
 BATCH = 100  # samples at a time; in training mode their statistics normalise them
@@ -119,6 +127,12 @@ def _require_references(protocol: EvaluationProtocol, dataset: str, options: Map
             images = _images(dataset, _options(options, reference))
         except ValueError as error:
             raise ValueError(f"references: {column}: {error}") from None
+        found, splits = len(images), _splits(protocol, column)
+        if found // splits < 2:
+            raise ValueError(
+                f"{column}: {found} real images cannot be split into {splits} parts of at least 2 for the "
+                f"kernel distance: set n_samples to {max(2, found)} or less, or take more images"
+            )
         if protocol.metrics == "classifier" and index == 0:  # it learns from the first
             _require_labels(images)
 
@@ -140,20 +154,20 @@ def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
         Numbers by column, empty for "none".
 
     Raises:
-        ValueError: The data set has no labels to train a classifier with, or holds no images.
+        ValueError: The data set has no labels to train a classifier with, or holds no images or too few.
         FileNotFoundError, ModuleNotFoundError: As in `require_metrics`.
     """
-    require_metrics(protocol)
+    name, trained, references = run.settings["dataset"], run.settings["dataset_options"], protocol.references
+    require_metrics(protocol, name, trained)
     if protocol.metrics == "none":
         return {}
-    name, trained, references = run.settings["dataset"], run.settings["dataset_options"], protocol.references
     real = {column: _images(name, _options(trained, options)) for column, options in references.items()}
     feature_map = _feature_map(protocol, run)
     fake = extract(feature_map, _samples(run, protocol))
     found: dict[str, float] = {}
     for column, images in real.items():
         n = references[column].get("n_samples", protocol.n_samples)
-        scores = evaluate(fake.first(n), _reference(images, feature_map), splits=min(10, n // 2))
+        scores = evaluate(fake.first(n), _reference(images, feature_map), splits=_splits(protocol, column))
         found |= _named(scores, column, first=not found)
     return found
 
@@ -185,6 +199,12 @@ def _images(name: str, options: Mapping[str, Any]) -> Images:
     if not isinstance(images, Images):
         raise ValueError(f"data set {name!r} holds no images: there is nothing to judge")
     return images
+
+
+def _splits(protocol: EvaluationProtocol, column: str) -> int:
+    """The number of parts that the scores of a column are means over."""
+    n: int = protocol.references[column].get("n_samples", protocol.n_samples)
+    return min(10, n // 2)
 
 
 def _options(trained: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:

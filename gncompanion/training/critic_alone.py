@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from gncompanion import constraints, models
 from gncompanion.data import Dataset, Pair
 from gncompanion.tools.names import pick
-from gncompanion.training.log import NonFiniteLoss
+from gncompanion.training.log import NonFiniteLoss, remedy
 from gncompanion.training.losses import LOSSES
 from gncompanion.training.optimizers import RatedAdam
 from gncompanion.training.schedule import Schedule
@@ -141,15 +141,15 @@ def train_critic(
         real, _ = pair.real.sample(schedule.batch_critic, random)
         losses[step], *_ = improve_critic(players, optimizer.adam, real, random)
         optimizer.rates.step()
-    _require_finite(losses)
+    _require_finite(losses, pair)
     critic.eval()
     return TrainedCritic(pair, losses.tolist(), players)
 
 
-def _require_finite(losses: Tensor) -> None:
+def _require_finite(losses: Tensor, pair: Pair) -> None:
     if len(wrong := (~losses.isfinite()).nonzero()):
         step = int(wrong[0])
         raise NonFiniteLoss(
             f"step {step + 1} of {len(losses)}: the critic's loss is {losses[step]:.4g}. "
-            "Lower the learning rate."
+            f"{remedy(pair.real, pair.fake)}"
         )

@@ -16,11 +16,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from gncompanion.data import Dataset
 from gncompanion.training import checkpoint
 
-__all__ = ["COLUMNS", "Log", "NonFiniteLoss"]
+__all__ = ["COLUMNS", "Log", "NonFiniteLoss", "remedy"]
 
 COLUMNS = ("critic_loss", "score_real", "score_fake", "generator_loss")
+
+
+REMEDY = "Lower the learning rate."
+LOOKS, LOOK = 32, 64  # batches of data, and samples in each, that are looked at after a breakdown
+
+
+def remedy(*datasets: Dataset, device: torch.device | str = "cpu") -> str:
+    """Look for the cause of a breakdown where it is not the training's.
+
+    Args:
+        datasets: What was trained on.
+        device: The device to draw on.
+
+    Returns:
+        What to do, one sentence: mend the data if they are not finite, else lower the learning rate.
+    """
+    for dataset in datasets:
+        random = torch.Generator(device).manual_seed(0)
+        for _ in range(LOOKS):
+            x, _labels = dataset.sample(LOOK, random)
+            if not x.isfinite().all():
+                return f"The data are not finite themselves: mend the data set {dataset.name!r}."
+    return REMEDY
 
 
 class NonFiniteLoss(RuntimeError):
@@ -34,12 +58,14 @@ class Log:
     Attributes:
         steps: Number of steps of the whole training, for messages.
         folder: The folder of its checkpoints, for messages; None = it writes none.
+        look_at: The function that looks for the cause of a breakdown, and returns the remedy.
         rows: Rows of step and the means of `COLUMNS` over all steps since the row before.
         recent: The values of `COLUMNS` of each step since the last row, on the device.
     """
 
     steps: int
     folder: Path | None = None
+    look_at: Callable[[], str] = lambda: REMEDY
     rows: list[dict[str, float]] = field(default_factory=list, init=False)
     recent: list[Tensor] = field(default_factory=list, init=False)
 
@@ -100,4 +126,4 @@ class Log:
     def _broken(self, step: int, what: str) -> NonFiniteLoss:
         saved = checkpoint.ordered(self.folder) if self.folder else []
         good = f"the last good checkpoint is {saved[0]}" if saved else "there is no checkpoint yet"
-        return NonFiniteLoss(f"step {step} of {self.steps}: {what}; {good}. Lower the learning rate.")
+        return NonFiniteLoss(f"step {step} of {self.steps}: {what}; {good}. {self.look_at()}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from gncompanion.training.agreement import Agreement
 from gncompanion.training.averaging import Average
 from gncompanion.training.cuda_graph import Captured, require_capturable
 from gncompanion.training.distributed import current_share
-from gncompanion.training.log import Log
+from gncompanion.training.log import Log, remedy
 from gncompanion.training.optimizers import RatedAdam
 from gncompanion.training.random_states import random_states, restore_random_states
 from gncompanion.training.schedule import Schedule
@@ -78,7 +79,7 @@ class Training:
         self._average: Average | None = None
         if schedule.ema_decay is not None:
             self._average = Average(players.generator, decay=schedule.ema_decay, start=schedule.ema_start)
-        self._log = Log(schedule.steps, self.folder)
+        self._log = Log(schedule.steps, self.folder, partial(remedy, self.dataset, device=self.device))
         self._agreement = Agreement(self.share, self.device)
         self._play = self._take_steps
 

@@ -116,3 +116,11 @@ def test_making_one_opens_and_builds_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_fits_is_valid() -> None:
     Experiment(**RING).validate()
+
+
+def test_data_that_are_not_finite_are_refused_before_training() -> None:
+    experiment = Experiment(**RING, dataset_options={"radius": 1e39})  # beyond float32
+    with pytest.raises(
+        ValueError, match="the samples of data set 'ring' are not finite: check dataset_options"
+    ):
+        experiment.validate()

@@ -23,6 +23,13 @@ def ring_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Experiment(**{**RING, "schedule": schedule}).run(tmp_path_factory.mktemp("run"))
 
 
+@pytest.fixture(scope="module")
+def conditional_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    network = {"network": "biggan", "network_options": {"n_classes": 10, "width": 2, "z_dim": 4}}
+    short = {**SHORT, "steps": 1}
+    return Experiment(**{**DIGITS, **network, "schedule": short}).run(tmp_path_factory.mktemp("run"))
+
+
 class TestRun:
     def test_the_score_is_the_constraints(self, digits_run: Run) -> None:
         x = digits_run.real(6).requires_grad_()
@@ -91,3 +98,20 @@ class TestRun:
         assert not torch.equal(x, ring_run.real(1000, seed=1))
         # on the ring: σ = 0.02, and 6σ in two dimensions happen once in 10⁷
         assert (torch.cdist(x, ring_run.dataset.centers).min(1).values < 0.12).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 10]), r"labels lie in \[0, 10\], but must be from 0 to 9"),
+        (torch.tensor([-1, 3]), r"labels lie in \[-1, 3\], but must be from 0 to 9"),
+        (torch.tensor([0.0, 1.0]), r"labels must be integers of shape \(2,\), not torch\.float32 \(2,\)"),
+        (torch.tensor([0, 1, 2]), r"labels must be integers of shape \(2,\), not torch\.int64 \(3,\)"),
+    ],
+    ids=str,
+)
+def test_labels_out_of_range_are_refused(labels: torch.Tensor, message: str, conditional_run: Run) -> None:
+    with pytest.raises(ValueError, match=message):
+        conditional_run.sample(2, y=labels)
+    with pytest.raises(ValueError, match=message):
+        conditional_run.score(conditional_run.real(2), labels)

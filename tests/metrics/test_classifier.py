@@ -59,3 +59,8 @@ def test_classifier_is_a_function_of_its_seed() -> None:
 def test_senseless_trainings_are_refused(option: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train_classifier(pictures(4), torch.zeros(4, dtype=torch.int64), **option)
+
+
+def test_labels_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="labels must be from 0 on, but one is -1"):
+        train_classifier(pictures(4), torch.tensor([0, 1, -1, 2]), steps=1)

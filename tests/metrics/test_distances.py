@@ -58,7 +58,7 @@ def test_frechet_distance_of_a_shift_is_its_squared_length(n: int) -> None:
     assert found == pytest.approx(shift @ shift, abs=1e-12 * np.trace(a.covariance))
 
 
-@pytest.mark.parametrize("exponent", range(-4, 5))
+@pytest.mark.parametrize("exponent", [*range(-4, 5), -40, 40])
 def test_frechet_distance_of_features_of_any_scale(exponent: int) -> None:
     c = 10.0**exponent
     a, b = gaussian(24, 0), gaussian(24, 2)
@@ -206,3 +206,14 @@ def test_kernel_distance_is_unbiased() -> None:
         for i in range(200)
     ]
     assert abs(np.mean(found)) < 4 * np.std(found) / 200**0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_and_logits_that_are_not_finite_are_named(value: float) -> None:
+    good, bad = noise(8, 3), noise(8, 3, seed=1)
+    bad[2, 1] = value
+    for side, x, y in (("x", bad, good), ("y", good, bad)):
+        with pytest.raises(ValueError, match=f"{side} must be finite, but 1 of its 24 numbers are not"):
+            kernel_distance(x, y, splits=2)
+    with pytest.raises(ValueError, match="logits must be finite, but 1 of its 24 numbers are not"):
+        inception_score(bad, splits=2)

@@ -13,8 +13,16 @@ from gncompanion import data, metrics
 from gncompanion.cli import app
 from gncompanion.experiment import Experiment, Run
 from gncompanion.papers import scoring
-from gncompanion.papers.scoring import EvaluationProtocol, judge, keep, require_metrics, scores_file
+from gncompanion.papers.scoring import (
+    EvaluationProtocol,
+    judge,
+    keep,
+    require_metrics,
+    require_references,
+    scores_file,
+)
 from gncompanion.tools import paths
+from tests.helpers.pictures import save_random_picture
 
 NAMES = [
     "Fréchet distance (classifier)",
@@ -165,3 +173,32 @@ class TestWithoutInceptionsWeights:
         assert result.exit_code == 2
         assert result.output.startswith("Error: FID, KID and IS need the Inception weights")
         assert not paths.runs().exists()
+
+
+def few_images(folder: Path) -> dict[str, Any]:
+    """The settings of an experiment on eight images of two classes."""
+    for number in range(8):
+        save_random_picture(folder / f"{number % 2}" / f"{number}.png", 8, 8, seed=number)
+    return {**TINY, "dataset": "folder", "dataset_options": {"folder": str(folder), "size": 8}}
+
+
+def test_too_few_real_images_are_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GNCOMPANION_DATA", str(tmp_path / "data"))
+    settings = few_images(tmp_path / "eight")
+    protocol = EvaluationProtocol("classifier", 10)
+    message = "FID: 8 real images cannot be split into 5 parts of at least 2 for the kernel distance: set"
+    with pytest.raises(ValueError, match=message):
+        require_references("folder", settings["dataset_options"], protocol)
+    require_references("folder", settings["dataset_options"], EvaluationProtocol("classifier", 9))
+    require_references("folder", settings["dataset_options"], EvaluationProtocol("none", 10))
+    row = {
+        "methods": {"GN": {"constraint": "gn", "loss": "bce"}}, "seeds": [0], "steps": 1, "dataset": "folder",
+        "dataset_options": settings["dataset_options"], "metrics": "classifier", "n_samples": 10,
+    }  # fmt: skip
+    (tmp_path / "row.yml").write_text(json.dumps(row))
+    result = CliRunner().invoke(app, ["train", "-f", str(tmp_path / "row.yml")])
+    assert result.exit_code == 2
+    assert result.output.startswith(f"Error: {message}")
+    assert not paths.runs().exists()

@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from gncompanion.training import COLUMNS, LOSSES, Loss, NonFiniteLoss, Schedule, Training, checkpoint
+from gncompanion.data import Pair, Sampler
+from gncompanion.training import (
+    COLUMNS,
+    LOSSES,
+    Loss,
+    NonFiniteLoss,
+    Schedule,
+    Training,
+    checkpoint,
+    train_critic,
+)
 from tests.helpers.trainings import RING, SHORT, players
 
 
@@ -102,3 +112,17 @@ def test_a_learning_rate_too_high_is_found_out(steps_a_checkpoint: int, tmp_path
         Training(net, RING, Schedule(**settings), folder=tmp_path).run()
     good = checkpoint.newest(tmp_path)
     assert good is None or all(torch.isfinite(w).all() for m in good["modules"].values() for w in m.values())
+
+
+def test_data_that_are_not_finite_are_said_to_be() -> None:
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        x = torch.rand(n, 2, generator=generator)
+        return torch.where(x < 0.2, torch.inf, x)
+
+    with pytest.raises(NonFiniteLoss) as caught:
+        Training(players(), Sampler("half-open", (2,), draw), Schedule(**SHORT)).run()
+    advice = "The data are not finite themselves: mend the data set 'half-open'."
+    assert str(caught.value).endswith(f"; there is no checkpoint yet. {advice}")
+    pair = Pair("half-open", RING, Sampler("half-open", (2,), draw), 0.0)
+    with pytest.raises(NonFiniteLoss, match=f"{advice}$"):
+        train_critic(pair, "none", schedule=Schedule(**SHORT), network_options={"width": 4, "depth": 1})
