@@ -69,7 +69,10 @@ def select(
         require_metrics(row.protocol, row.dataset, row.dataset_options)
         for (method, seed), experiment in row.experiments().items():
             if method in (methods or row.methods) and seed in (seeds or row.seeds):
-                experiment.validate()
+                try:
+                    experiment.validate()
+                except ValueError as error:
+                    raise ValueError(f"{file}: {error}") from None
                 name = f"{file.stem}, {method}, seed {seed}"
                 found.append(Selected(name, experiment.folder(), experiment, row.protocol))
     return found
