@@ -12,9 +12,8 @@ from gncompanion.training.devices import Device
 
 __all__ = ["anything", "as_text", "refused_or_plain", "tries", "valid"]
 
-tries = settings(
-    max_examples=30, deadline=None, derandomize=True, database=None
-)  # the script tests/soak/parameters.py makes many
+# few, and the same ones each time: the script tests/soak/parameters.py makes many
+tries = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 
 ODD = [
     None, True, False, 0, 1, -1, 7, 10**6, 10**30, -(10**30), 10**5000, 0.0, 0.5, 1e-3, 1e300, float("nan"),
