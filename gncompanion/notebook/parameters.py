@@ -134,7 +134,7 @@ def _kind(notebook: str, line: _Line) -> Kind:
     example = default[0] if isinstance(default, list) else default
     try:
         kind = _entry_kind(ending["valid"], example, whole="int" in line.annotation)
-    except ValueError as error:
+    except (ValueError, SyntaxError) as error:
         raise ValueError(f"{notebook}: {line.name}: {ending[0]!r} is not understood: {error}") from None
     if several:
         return Several(

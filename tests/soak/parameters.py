@@ -22,6 +22,7 @@ from gncompanion.papers import rows
 from gncompanion.papers.row_fields import FIELDS
 from gncompanion.tools import paths
 from gncompanion.tools.kinds import Kind
+from gncompanion.tools.refusals import explained
 from tests.helpers.cells_that_check import run_checks
 from tests.helpers.kinds import anything, as_text, valid
 
@@ -87,12 +88,11 @@ def outcome(run: Callable[[str, Any], object], name: str, value: Any) -> str:
     """Say how one try ended: "refused", "accepted", or "neither: why"."""
     try:
         run(name, value)
-    except ValueError as refusal:
-        message = str(refusal)
-        fine = "\n" not in message and len(message) < 1500
-        return "refused" if fine else f"neither: the message {message[:200]!r}"
-    except BaseException as fault:
-        return f"neither: {type(fault).__name__}: {str(fault)[:200]}"
+    except Exception as fault:
+        message = explained(fault)  # as the command line does
+        if message is None:
+            return f"neither: {type(fault).__name__}: {str(fault)[:200]}"
+        return "refused" if len(message) < 1500 else f"neither: the message {message[:200]!r}"
     return "accepted"
 
 
