@@ -7,7 +7,7 @@ what is valid. `papermill --help-notebook` prints it; what the notebook is given
 
     in [1, 10**6]        a number of this interval; ( and ) leave an end out
     in {ring, grid}      one of these names
-    each in …            a list of them, each once; where one may come twice, all in …
+    each in …            a list of them, each once; where one may come twice, all in …, or two in … for a pair
 
 Without such an ending text is a line of text, True or False a truth value, and a dict a mapping of options;
 what `shared_kinds` names is what it says there.
@@ -29,7 +29,7 @@ from gncompanion.tools.nested_kinds import Options, Several
 
 __all__ = ["declared_kinds", "declared_parameters", "injected_names"]
 
-_VALID = re.compile(r"(?:^|[;,] )(?P<several>each |all |)in (?P<valid>[\[({].*[\])}])$")
+_VALID = re.compile(r"(?:^|[;,] )(?P<several>each |all |two |)in (?P<valid>[\[({].*[\])}])$")
 _INTERVAL = re.compile(r"(?P<opening>[\[(])(?P<low>[^,]+), *(?P<high>[^,]+)(?P<closing>[\])])")
 
 
@@ -134,10 +134,12 @@ def _kind(notebook: str, line: _Line) -> Kind:
     example = default[0] if isinstance(default, list) else default
     try:
         kind = _entry_kind(ending["valid"], example, whole="int" in line.annotation)
-    except ValueError as error:
+    except (ValueError, SyntaxError) as error:
         raise ValueError(f"{notebook}: {line.name}: {ending[0]!r} is not understood: {error}") from None
     if several:
-        return Several(kind, such_as=default, repeats=several == "all")
+        return Several(
+            kind, such_as=default, repeats=several != "each", count=2 if several == "two" else None
+        )
     return Maybe(kind) if default is None else kind
 
 

@@ -66,12 +66,20 @@ def select(
             require_known(f"{file} has no seed", seed, row.seeds)
         for method in methods:
             require_known(f"{file} has no method", method, row.methods)
-        require_metrics(row.protocol, row.dataset, row.dataset_options)
-        for (method, seed), experiment in row.experiments().items():
-            if method in (methods or row.methods) and seed in (seeds or row.seeds):
+        chosen = {
+            (method, seed): experiment
+            for (method, seed), experiment in row.experiments().items()
+            if method in (methods or row.methods) and seed in (seeds or row.seeds)
+        }
+        try:
+            require_metrics(row.protocol, row.dataset, row.dataset_options)
+            for experiment in chosen.values():
                 experiment.validate()
-                name = f"{file.stem}, {method}, seed {seed}"
-                found.append(Selected(name, experiment.folder(), experiment, row.protocol))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+        for (method, seed), experiment in chosen.items():
+            name = f"{file.stem}, {method}, seed {seed}"
+            found.append(Selected(name, experiment.folder(), experiment, row.protocol))
     return found
 
 

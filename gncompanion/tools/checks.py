@@ -45,7 +45,7 @@ def shown(value: Any) -> str:
     try:
         text = " ".join(repr(value).split("\n"))
     except (ValueError, RecursionError):  # an integer of thousands of digits, a list inside itself
-        text = f"a {type(value).__name__} too long to be shown"
+        text = f"a value of type {type(value).__name__}, too long to be shown,"
     return text if len(text) <= _LONGEST else f"{text[:70]} … {text[-20:]}"
 
 

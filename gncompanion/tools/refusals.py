@@ -57,7 +57,7 @@ def explained(error: BaseException) -> str | None:
         case OSError(errno=number, filename=name) if number is not None:
             text = _of_a_file(error, number, name)
         case EOFError():
-            text = f"a file ends too early: {error or 'it is empty'}. Delete it, or restore it."
+            text = f"a file ends too early: {str(error) or 'it is empty'}. Delete it, or restore it."
         case MemoryError():
             text = "not enough memory. Use a smaller width, batch or number of samples."
         case ValueError() | FileNotFoundError() | Refusal():
