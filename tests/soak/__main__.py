@@ -55,13 +55,14 @@ class Soak:
         own = {**gathering.environment(self.checkout), "GNCOMPANION_RUNS": str(runs)}
         own["GNCOMPANION_FIGURES"] = str(self.folder / "figures")
         given = [str(notebook), out, "-p", "row", str(self.row), "--no-progress-bar"]
-        return command(["papermill", *given], log, **own)
+        return command(["papermill", *given], log, folder=self.checkout, **own)
 
     def reproduce(self, runs: Path, log: Path) -> Started:
         """Start `gncompanion reproduce --full`, whose trainings go on where they stopped."""
         output = self.folder / "gathered"
         own = {**gathering.environment(self.checkout), "GNCOMPANION_RUNS": str(runs)}
-        return command(["gncompanion", "reproduce", "90", "--full", "--output", str(output)], log, **own)
+        given = ["reproduce", "90", "--full", "--output", str(output)]
+        return command(["gncompanion", *given], log, folder=self.checkout, **own)
 
     def chain(self, kind: str, strikes: list[Strike]) -> Tally:
         """Strike one kind of run, in an order of chance."""
@@ -83,6 +84,12 @@ class Soak:
         gathering.kills_while_gathering(tally, folder, trials, self.chance)
         gathering.twice_at_once(tally, self.checkout, folder, self.row)
         return tally
+
+    def faults(self) -> list[Tally]:
+        """Fill disks, and let folders be only read."""
+        return faults.all_of_them(
+            self.folder / "faults", self.row, self.reference("train", self.train), self.chance
+        )
 
 
 def strikes(kills: dict[str, int], signals: int, whom: str = "parent") -> list[Strike]:
@@ -107,9 +114,7 @@ def main() -> None:
         "torchrun": lambda soak: [soak.chain("torchrun", strikes({"all": 4, "parent": 3, "child": 2}, 1))],
         "papermill": lambda soak: [soak.chain("papermill", strikes({"all": 4, "parent": 3, "child": 2}, 1))],
         "reproduce": lambda soak: [soak.chain("reproduce", strikes({"all": 3, "parent": 4, "child": 2}, 1))],
-        "faults": lambda soak: faults.all_of_them(
-            soak.folder / "faults", soak.row, soak.reference("train", soak.train)
-        ),
+        "faults": lambda soak: soak.faults(),
     }
     parser.add_argument("kinds", nargs="*", metavar="kind", help=", ".join(kinds), default=list(kinds))
     parser.add_argument("--seed", type=int, default=0, help="of all chance")

@@ -80,6 +80,7 @@ class Chain:
 
     def _look(self, strike: Strike, seen: int) -> None:
         saved = step_in(self.runs)
+        print(f"{self.tally.kind}: {strike}: {seen}, then {saved}", flush=True)
         polite = strike.number != signal.SIGKILL or strike.whom == "parent"
         due = seen + 1 if polite and strike.phase != "at the start" and seen < STEPS else seen
         self.tally.check(saved >= due, "lost", f"{strike}: step {saved} where {due} is due")

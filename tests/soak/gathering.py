@@ -44,14 +44,13 @@ def stamps(output: Path) -> list[set[str]]:
 def kills_while_gathering(tally: Tally, folder: Path, trials: int, chance: random.Random) -> None:
     """Kill a process that gathers one set after another, and let the next start end what it has begun."""
     output, mixed = folder / "figures", 0
+    stage(folder / "staging", "first")
+    gather(folder / "staging", output)
     for _ in range(trials):
-        before = stamps(output)[0] if output.exists() else set()
         started = forked(gather_forever, str(folder / "staging"), str(output), log=folder / "said.txt")
         deadline = time.monotonic() + 60
-        while (
-            not output.exists() or stamps_or_none(output) in (None, before)
-        ) and time.monotonic() < deadline:
-            time.sleep(0.002)
+        while not any(output.glob(".together-*")) and time.monotonic() < deadline:
+            time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.3))
         started.process.kill()
         tally.check(started.wait(60) is not None, "hung", "a killed process")
@@ -64,22 +63,13 @@ def kills_while_gathering(tally: Tally, folder: Path, trials: int, chance: rando
         for file in leftovers(output):
             tally.wrong("left", file)
         shutil.rmtree(folder / "staging", ignore_errors=True)
-    tally.tries["mixed before the next start"] += 0
     print(f"{tally.kind}: {mixed} of {trials} kills came between two files", flush=True)
-
-
-def stamps_or_none(output: Path) -> set[str] | None:
-    """As `stamps`, while another process moves files."""
-    try:
-        return stamps(output)[0]
-    except (FileNotFoundError, IndexError):
-        return None
 
 
 def reproduce(checkout: Path, output: Path, log: Path, *arguments: str) -> Started:
     """Start a run of the notebook."""
     given = ["--output", str(output), *arguments]
-    return command(["gncompanion", "reproduce", "90", *given], log, **environment(checkout))
+    return command(["gncompanion", "reproduce", "90", *given], log, folder=checkout, **environment(checkout))
 
 
 def environment(checkout: Path) -> dict[str, str]:
