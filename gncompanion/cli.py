@@ -5,6 +5,7 @@ click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with
 
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def train(
                 try:
                     chosen.experiment.run(chosen.folder, watch=watch)
                 except Stopped as stopped:
-                    click.echo(stopped, err=True)
+                    with suppress(OSError):  # the terminal may be what has ended
+                        click.echo(stopped, err=True)
                     raise SystemExit(128 + (watch.signal or signal.SIGTERM)) from None
                 except NonFiniteLoss as broken:
                     raise click.ClickException(str(broken)) from None

@@ -78,10 +78,16 @@ class Soak:
         return tally
 
     def gathering(self, trials: int) -> Tally:
-        """Kill gatherings, and run a notebook twice at once."""
+        """Kill gatherings."""
         tally, folder = Tally("gathering"), self.folder / "gathering"
         folder.mkdir()
         gathering.kills_while_gathering(tally, folder, trials, self.chance)
+        return tally
+
+    def twice(self) -> Tally:
+        """Run a notebook twice at once."""
+        tally, folder = Tally("twice at once"), self.folder / "twice"
+        folder.mkdir()
         gathering.twice_at_once(tally, self.checkout, folder, self.row)
         return tally
 
@@ -111,6 +117,7 @@ def main() -> None:
     kinds: dict[str, Callable[[Soak], list[Tally]]] = {
         "train": lambda soak: [soak.chain("train", strikes({"all": 45}, 3))],
         "gathering": lambda soak: [soak.gathering(30)],
+        "twice": lambda soak: [soak.twice()],
         "torchrun": lambda soak: [soak.chain("torchrun", strikes({"all": 4, "parent": 3, "child": 2}, 1))],
         "papermill": lambda soak: [soak.chain("papermill", strikes({"all": 4, "parent": 3, "child": 2}, 1))],
         "reproduce": lambda soak: [soak.chain("reproduce", strikes({"all": 3, "parent": 4, "child": 2}, 1))],

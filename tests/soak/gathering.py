@@ -1,5 +1,6 @@
 """Figures of a notebook on their way to where they belong: killed, and wanted twice at once."""
 
+import os
 import random
 import shutil
 import time
@@ -15,7 +16,14 @@ FILES = 39  # thirteen figures
 
 
 def gather_forever(staging: str, output: str) -> None:
-    """Gather one set after another, as many runs of a notebook do."""
+    """Gather one set after another, as many runs of a notebook do, slowly for whoever wants to kill it."""
+    replace = os.replace
+
+    def slowly(source: Path, target: Path) -> None:
+        time.sleep(0.003)
+        replace(source, target)
+
+    os.replace = slowly  # type: ignore[assignment]
     for number in range(10**6):
         stage(Path(staging), str(number))
         gather(Path(staging), Path(output))
@@ -46,18 +54,21 @@ def kills_while_gathering(tally: Tally, folder: Path, trials: int, chance: rando
     output, mixed = folder / "figures", 0
     stage(folder / "staging", "first")
     gather(folder / "staging", output)
-    for _ in range(trials):
+    for trial in range(trials):
+        moment = (".together-*.unfinished", ".together-????????")[
+            trial % 2
+        ]  # before it is as good as done; after
         started = forked(gather_forever, str(folder / "staging"), str(output), log=folder / "said.txt")
         deadline = time.monotonic() + 60
-        while not any(output.glob(".together-*")) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.3))
+        while not any(output.glob(moment)) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.1))
         started.process.kill()
         tally.check(started.wait(60) is not None, "hung", "a killed process")
         mixed += len(stamps(output)[0]) > 1
         settle(output)
         found, names = stamps(output)
-        tally.tried("SIGKILL")
+        tally.tried("SIGKILL while " + ("writing", "moving")[trial % 2])
         tally.check(len(found) == 1, "damaged", f"figures of {sorted(found)}")
         tally.check(len(names) == FILES, "lost", f"{FILES - len(names)} files")
         for file in leftovers(output):
