@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,9 +25,11 @@ class Soak:
     Args:
         folder: A folder for all of it.
         seed: Of all chance.
+        minutes: How long to strike each kind at most.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, minutes: float) -> None:
+        self.minutes = minutes
         self.folder, self.chance = folder, random.Random(seed)
         self.row = write_row(folder)
         self.checkout = make_checkout(folder / "checkout")
@@ -37,7 +40,7 @@ class Soak:
         if kind not in self.references:
             runs = self.folder / f"reference-{kind}"
             started = start(runs, self.folder / f"reference-{kind}.txt")
-            assert started.wait(600) == 0, started.said()
+            assert started.wait() == 0, started.said()
             self.references[kind] = runs
         return self.references[kind]
 
@@ -73,7 +76,8 @@ class Soak:
         )
         self.chance.shuffle(strikes)
         for strike in strikes:
-            chain.strike(strike)
+            if time.monotonic() - tally.start < 60 * self.minutes:
+                chain.strike(strike)
         chain.end()
         return tally
 
@@ -125,9 +129,10 @@ def main() -> None:
     }
     parser.add_argument("kinds", nargs="*", metavar="kind", help=", ".join(kinds), default=list(kinds))
     parser.add_argument("--seed", type=int, default=0, help="of all chance")
+    parser.add_argument("--minutes", type=float, default=60, help="for each kind of run, at most")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        soak = Soak(Path(folder), given.seed)
+        soak = Soak(Path(folder), given.seed, given.minutes)
         rows = []
         for kind in given.kinds:
             rows += [tally.row() for tally in kinds[kind](soak)]

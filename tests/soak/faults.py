@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 from gncompanion.tools import files
 from tests.soak import gathering
-from tests.soak.processes import PATIENCE, Started, forked, train
-from tests.soak.runs import STEPS, damages, differs, leftovers, make_checkout, step_in
+from tests.soak.processes import Started, forked, train
+from tests.soak.runs import EVERY, STEPS, damages, differs, leftovers, make_checkout, step_in
 from tests.soak.tally import Tally
 
 SIZE = 8  # MB
@@ -131,7 +131,7 @@ _SAVES: dict[str, Callable[[Path, SimpleNamespace], None]] = {
 
 def _refused(tally: Tally, what: str, started: Started) -> None:
     tally.tried(what)
-    code = started.wait(PATIENCE)
+    code = started.wait()
     tally.check(code is not None, "hung", f"{what}: {started.said()[-1000:]}")
     tally.check(code not in (0, None), "lost", f"{what}: it says that all is well")
     tally.check(
@@ -144,9 +144,9 @@ def full_while_training(
     tally: Tally, folder: Path, row: Path, reference: Path, chance: random.Random
 ) -> None:
     """The disk is full at a checkpoint, at the settings, at the log; with room again, training goes on."""
-    for name in ["settings.json", "log.csv", *["step-"] * 6]:
+    for name in ["settings.json", "log.csv", *["step-"] * 4]:
         what = f"disk full at {name.rstrip('-')}"
-        occasion = chance.randint(1, STEPS // 4) if name == "step-" else 0
+        occasion = chance.randint(1, STEPS // EVERY - 5) if name == "step-" else 0
         with disk(folder / f"{tally.tries.total()}") as place:
             runs, said = place / "runs", folder / "said.txt"
             own = {"GNCOMPANION_RUNS": str(runs)}
@@ -158,7 +158,7 @@ def full_while_training(
             tally.check(name != "step-" or step_in(runs) > 0, "lost", f"{what}: the checkpoints before it")
             (place / FILLER).unlink()
             again = forked(train, str(row), log=said, **own)
-            tally.check(again.wait(PATIENCE) == 0, "damaged", f"{what}: then {again.said()[-1000:]}")
+            tally.check(again.wait() == 0, "damaged", f"{what}: then {again.said()[-1000:]}")
             tally.check(not (found := differs(runs, reference)), "damaged", f"{what}: {found}")
             for left in leftovers(runs):
                 tally.wrong("left", f"{what}: {left}")
@@ -187,12 +187,12 @@ def read_only(tally: Tally, folder: Path, row: Path) -> None:
         checkout, runs = make_checkout(place / "checkout"), place / "runs"
         own = {"GNCOMPANION_RUNS": str(runs)}
         first = forked(train, str(row), log=folder / "said.txt", **own)
-        tally.check(first.wait(PATIENCE) == 0, "lost", first.said()[-1000:])
+        tally.check(first.wait() == 0, "lost", first.said()[-1000:])
         (place / "empty").mkdir()
         with only_read(place):
             again = forked(train, str(row), log=folder / "said.txt", **own)
             tally.tried("a finished run in a folder only read")
-            tally.check(again.wait(PATIENCE) == 0, "lost", f"a finished run: {again.said()[-1000:]}")
+            tally.check(again.wait() == 0, "lost", f"a finished run: {again.said()[-1000:]}")
             empty = {"GNCOMPANION_RUNS": str(place / "empty")}
             _refused(tally, "runs only read", forked(train, str(row), log=folder / "said.txt", **empty))
             started = gathering.reproduce(

@@ -114,7 +114,7 @@ def twice_at_once(tally: Tally, checkout: Path, folder: Path, row: Path) -> None
     ]
     for number, (started, output) in enumerate(zip(both, outputs, strict=True)):
         tally.tried("at once with another")
-        code = started.wait(600)
+        code = started.wait()
         tally.check(code is not None, "hung", started.said()[-1000:])
         tally.check(code == 0, "lost", f"exit {code}: {started.said()[-1000:]}")
         tally.check(code != 0 or delivered(output, f"s{number}"), "lost", f"files in {output}")

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-PATIENCE = 240  # seconds, on a machine that is busy with other things
+PATIENCE = 1500  # seconds, on a machine that is busy with other things
 MARK = "GNCOMPANION_SOAK"
 PRELOAD = [
     "gncompanion.cli",
