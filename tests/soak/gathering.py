@@ -15,7 +15,7 @@ from tests.soak.tally import Tally
 FILES = 39  # thirteen figures
 
 
-def gather_forever(staging: str, output: str) -> None:
+def gather_forever(staging: str, output: str, first: int) -> None:
     """Gather one set after another, as many runs of a notebook do, slowly for whoever wants to kill it."""
     replace = os.replace
 
@@ -24,7 +24,7 @@ def gather_forever(staging: str, output: str) -> None:
         replace(source, target)
 
     os.replace = slowly  # type: ignore[assignment]
-    for number in range(10**6):
+    for number in range(first, first + 1000):
         stage(Path(staging), str(number))
         gather(Path(staging), Path(output))
 
@@ -55,10 +55,11 @@ def kills_while_gathering(tally: Tally, folder: Path, trials: int, chance: rando
     stage(folder / "staging", "first")
     gather(folder / "staging", output)
     for trial in range(trials):
-        moment = (".together-*.unfinished", ".together-????????")[
-            trial % 2
-        ]  # before it is as good as done; after
-        started = forked(gather_forever, str(folder / "staging"), str(output), log=folder / "said.txt")
+        # Before the set is as good as written, and after
+        moment = (".together-*.unfinished", ".together-????????")[trial % 2]
+        started = forked(
+            gather_forever, str(folder / "staging"), str(output), 1000 * (trial + 1), log=folder / "said.txt"
+        )
         deadline = time.monotonic() + 60
         while not any(output.glob(moment)) and time.monotonic() < deadline:
             time.sleep(0.002)
