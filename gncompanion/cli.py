@@ -7,6 +7,7 @@ import json
 import signal
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def train(
                 try:
                     chosen.experiment.run(chosen.folder, watch=watch)
                 except Stopped as stopped:
-                    click.echo(stopped, err=True)
+                    with suppress(OSError):  # the terminal may be what has ended
+                        click.echo(stopped, err=True)
                     raise SystemExit(128 + (watch.signal or signal.SIGTERM)) from None
                 except NonFiniteLoss as broken:
                     raise click.ClickException(str(broken)) from None

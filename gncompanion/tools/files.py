@@ -55,6 +55,8 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder) as alone:
         _settle(folder, alone=alone)
+        if not contents:
+            return
         ready = folder / (_TOGETHER + secrets.token_hex(4))
         unfinished = ready.with_name(ready.name + _UNFINISHED)
         try:

@@ -62,9 +62,14 @@ def start(checkout: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_two_runs_of_one_notebook_both_deliver_all_of_it(checkout: Path) -> None:
+    for left in ("out0/.together-0a1b2c3d/left", "out0/.together-3d2c1b0a.unfinished/half"):  # by a crash
+        (checkout / left).parent.mkdir(parents=True)
+        (checkout / left).write_text("by an earlier run")
     runs = [start(checkout, "90", "--output", str(checkout / f"out{number}")) for number in range(2)]
     said = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
+    assert (checkout / "out0/left").read_text() == "by an earlier run"
+    (checkout / "out0/left").unlink()
     for number in range(2):
         files = {file.name: file.read_text() for file in (checkout / f"out{number}").iterdir()}
         assert files == {f"90_{i}.txt": str(i) for i in range(8)}

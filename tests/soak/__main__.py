@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,9 +25,11 @@ class Soak:
     Args:
         folder: A folder for all of it.
         seed: Of all chance.
+        minutes: How long to strike each kind at most.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, minutes: float) -> None:
+        self.minutes = minutes
         self.folder, self.chance = folder, random.Random(seed)
         self.row = write_row(folder)
         self.checkout = make_checkout(folder / "checkout")
@@ -37,7 +40,7 @@ class Soak:
         if kind not in self.references:
             runs = self.folder / f"reference-{kind}"
             started = start(runs, self.folder / f"reference-{kind}.txt")
-            assert started.wait(600) == 0, started.said()
+            assert started.wait() == 0, started.said()
             self.references[kind] = runs
         return self.references[kind]
 
@@ -55,13 +58,14 @@ class Soak:
         own = {**gathering.environment(self.checkout), "GNCOMPANION_RUNS": str(runs)}
         own["GNCOMPANION_FIGURES"] = str(self.folder / "figures")
         given = [str(notebook), out, "-p", "row", str(self.row), "--no-progress-bar"]
-        return command(["papermill", *given], log, **own)
+        return command(["papermill", *given], log, folder=self.checkout, **own)
 
     def reproduce(self, runs: Path, log: Path) -> Started:
         """Start `gncompanion reproduce --full`, whose trainings go on where they stopped."""
         output = self.folder / "gathered"
         own = {**gathering.environment(self.checkout), "GNCOMPANION_RUNS": str(runs)}
-        return command(["gncompanion", "reproduce", "90", "--full", "--output", str(output)], log, **own)
+        given = ["reproduce", "90", "--full", "--output", str(output)]
+        return command(["gncompanion", *given], log, folder=self.checkout, **own)
 
     def chain(self, kind: str, strikes: list[Strike]) -> Tally:
         """Strike one kind of run, in an order of chance."""
@@ -72,17 +76,30 @@ class Soak:
         )
         self.chance.shuffle(strikes)
         for strike in strikes:
-            chain.strike(strike)
+            if time.monotonic() - tally.start < 60 * self.minutes:
+                chain.strike(strike)
         chain.end()
         return tally
 
     def gathering(self, trials: int) -> Tally:
-        """Kill gatherings, and run a notebook twice at once."""
+        """Kill gatherings."""
         tally, folder = Tally("gathering"), self.folder / "gathering"
         folder.mkdir()
         gathering.kills_while_gathering(tally, folder, trials, self.chance)
+        return tally
+
+    def twice(self) -> Tally:
+        """Run a notebook twice at once."""
+        tally, folder = Tally("twice at once"), self.folder / "twice"
+        folder.mkdir()
         gathering.twice_at_once(tally, self.checkout, folder, self.row)
         return tally
+
+    def faults(self) -> list[Tally]:
+        """Fill disks, and let folders be only read."""
+        return faults.all_of_them(
+            self.folder / "faults", self.row, self.reference("train", self.train), self.chance
+        )
 
 
 def strikes(kills: dict[str, int], signals: int, whom: str = "parent") -> list[Strike]:
@@ -104,18 +121,18 @@ def main() -> None:
     kinds: dict[str, Callable[[Soak], list[Tally]]] = {
         "train": lambda soak: [soak.chain("train", strikes({"all": 45}, 3))],
         "gathering": lambda soak: [soak.gathering(30)],
+        "twice": lambda soak: [soak.twice()],
         "torchrun": lambda soak: [soak.chain("torchrun", strikes({"all": 4, "parent": 3, "child": 2}, 1))],
         "papermill": lambda soak: [soak.chain("papermill", strikes({"all": 4, "parent": 3, "child": 2}, 1))],
         "reproduce": lambda soak: [soak.chain("reproduce", strikes({"all": 3, "parent": 4, "child": 2}, 1))],
-        "faults": lambda soak: faults.all_of_them(
-            soak.folder / "faults", soak.row, soak.reference("train", soak.train)
-        ),
+        "faults": lambda soak: soak.faults(),
     }
     parser.add_argument("kinds", nargs="*", metavar="kind", help=", ".join(kinds), default=list(kinds))
     parser.add_argument("--seed", type=int, default=0, help="of all chance")
+    parser.add_argument("--minutes", type=float, default=60, help="for each kind of run, at most")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        soak = Soak(Path(folder), given.seed)
+        soak = Soak(Path(folder), given.seed, given.minutes)
         rows = []
         for kind in given.kinds:
             rows += [tally.row() for tally in kinds[kind](soak)]

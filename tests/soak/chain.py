@@ -17,7 +17,7 @@ from tests.soak.runs import EVERY, STEPS, damages, differs, leftovers, run_folde
 from tests.soak.tally import Tally
 
 PHASES = ("at the start", "in a step", "while saving")
-LAST = STEPS - 30  # a strike after this step may come too late
+LAST = STEPS - 3 * 3 * EVERY  # a strike after this step may come too late
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,14 @@ class Chain:
         seen = step_in(self.runs)
         _send(strike, started)
         self.tally.tried(str(strike))
-        if started.wait(60) is None and strike.whom != "child":
+        if started.wait(300) is None and strike.whom != "child":
             self.tally.wrong("hung", f"{strike}: {started.said()[-1000:]}")
         self.tally.check(started.gone(), "orphaned", str(strike))
         self._look(strike, seen)
 
     def _look(self, strike: Strike, seen: int) -> None:
         saved = step_in(self.runs)
+        print(f"{self.tally.kind}: {strike}: {seen}, then {saved}", flush=True)
         polite = strike.number != signal.SIGKILL or strike.whom == "parent"
         due = seen + 1 if polite and strike.phase != "at the start" and seen < STEPS else seen
         self.tally.check(saved >= due, "lost", f"{strike}: step {saved} where {due} is due")
@@ -111,7 +112,7 @@ class Chain:
         """Leave it alone to its end, which must be that of one that was never struck; then begin anew."""
         for _ in range(2):  # the second finds a finished run
             started = self.start(self.runs, self.folder / "said.txt")
-            code = started.wait(2 * PATIENCE)
+            code = started.wait()
             self.tally.check(code is not None, "hung", "when left alone")
             self.tally.check(started.gone(), "orphaned", "when left alone")
             self.tally.check(code == 0, "damaged", f"exit {code}: {started.said()[-1500:]}")

@@ -1,5 +1,6 @@
 """Figures of a notebook on their way to where they belong: killed, and wanted twice at once."""
 
+import os
 import random
 import shutil
 import time
@@ -14,9 +15,16 @@ from tests.soak.tally import Tally
 FILES = 39  # thirteen figures
 
 
-def gather_forever(staging: str, output: str) -> None:
-    """Gather one set after another, as many runs of a notebook do."""
-    for number in range(10**6):
+def gather_forever(staging: str, output: str, first: int) -> None:
+    """Gather one set after another, as many runs of a notebook do, slowly for whoever wants to kill it."""
+    replace = os.replace
+
+    def slowly(source: Path, target: Path) -> None:
+        time.sleep(0.003)
+        replace(source, target)
+
+    os.replace = slowly  # type: ignore[assignment]
+    for number in range(first, first + 1000):
         stage(Path(staging), str(number))
         gather(Path(staging), Path(output))
 
@@ -44,42 +52,36 @@ def stamps(output: Path) -> list[set[str]]:
 def kills_while_gathering(tally: Tally, folder: Path, trials: int, chance: random.Random) -> None:
     """Kill a process that gathers one set after another, and let the next start end what it has begun."""
     output, mixed = folder / "figures", 0
-    for _ in range(trials):
-        before = stamps(output)[0] if output.exists() else set()
-        started = forked(gather_forever, str(folder / "staging"), str(output), log=folder / "said.txt")
+    stage(folder / "staging", "first")
+    gather(folder / "staging", output)
+    for trial in range(trials):
+        # Before the set is as good as written, and after
+        moment = (".together-*.unfinished", ".together-????????")[trial % 2]
+        started = forked(
+            gather_forever, str(folder / "staging"), str(output), 1000 * (trial + 1), log=folder / "said.txt"
+        )
         deadline = time.monotonic() + 60
-        while (
-            not output.exists() or stamps_or_none(output) in (None, before)
-        ) and time.monotonic() < deadline:
+        while not any(output.glob(moment)) and time.monotonic() < deadline:
             time.sleep(0.002)
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.1))
         started.process.kill()
         tally.check(started.wait(60) is not None, "hung", "a killed process")
         mixed += len(stamps(output)[0]) > 1
         settle(output)
         found, names = stamps(output)
-        tally.tried("SIGKILL")
+        tally.tried("SIGKILL while " + ("writing", "moving")[trial % 2])
         tally.check(len(found) == 1, "damaged", f"figures of {sorted(found)}")
         tally.check(len(names) == FILES, "lost", f"{FILES - len(names)} files")
         for file in leftovers(output):
             tally.wrong("left", file)
         shutil.rmtree(folder / "staging", ignore_errors=True)
-    tally.tries["mixed before the next start"] += 0
     print(f"{tally.kind}: {mixed} of {trials} kills came between two files", flush=True)
-
-
-def stamps_or_none(output: Path) -> set[str] | None:
-    """As `stamps`, while another process moves files."""
-    try:
-        return stamps(output)[0]
-    except (FileNotFoundError, IndexError):
-        return None
 
 
 def reproduce(checkout: Path, output: Path, log: Path, *arguments: str) -> Started:
     """Start a run of the notebook."""
     given = ["--output", str(output), *arguments]
-    return command(["gncompanion", "reproduce", "90", *given], log, **environment(checkout))
+    return command(["gncompanion", "reproduce", "90", *given], log, folder=checkout, **environment(checkout))
 
 
 def environment(checkout: Path) -> dict[str, str]:
@@ -113,7 +115,7 @@ def twice_at_once(tally: Tally, checkout: Path, folder: Path, row: Path) -> None
     ]
     for number, (started, output) in enumerate(zip(both, outputs, strict=True)):
         tally.tried("at once with another")
-        code = started.wait(600)
+        code = started.wait()
         tally.check(code is not None, "hung", started.said()[-1000:])
         tally.check(code == 0, "lost", f"exit {code}: {started.said()[-1000:]}")
         tally.check(code != 0 or delivered(output, f"s{number}"), "lost", f"files in {output}")

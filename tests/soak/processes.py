@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-PATIENCE = 240  # seconds, on a machine that is busy with other things
+PATIENCE = 1500  # seconds, on a machine that is busy with other things
 MARK = "GNCOMPANION_SOAK"
 PRELOAD = [
     "gncompanion.cli",
@@ -96,12 +96,13 @@ def _mark(process: psutil.Process) -> str | None:
 _FORKED: dict[int, str] = {}  # a forked process shows the environment of the one that it was forked from
 
 
-def command(arguments: list[str], log: Path, **environment: str) -> Started:
-    """Start a program of this interpreter, `python -m …`, in a session of its own."""
+def command(arguments: list[str], log: Path, *, folder: Path | None = None, **environment: str) -> Started:
+    """Start a program of this interpreter, `python -m …`, in a session of its own, from a folder."""
     mark = uuid.uuid4().hex
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
+            cwd=folder,
             env={**os.environ, **environment, MARK: mark, "OMP_NUM_THREADS": "1"},
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from gncompanion.tools import paths
 from gncompanion.training import checkpoint
 from tests.conftest import notebook_json
 
-STEPS, EVERY = 400, 3
+STEPS, EVERY = 150, 3
 ROW = {
     "methods": {"GN": {"constraint": "gn", "loss": "bce"}},
     "seeds": [0],

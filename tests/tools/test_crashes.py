@@ -94,6 +94,12 @@ def test_what_cannot_be_written_leaves_the_old_files(tmp_path: Path, monkeypatch
     assert content(tmp_path) == OLD
 
 
+def test_of_no_files_nothing_is_written(tmp_path: Path) -> None:
+    write_together(tmp_path, OLD)
+    write_together(tmp_path, {})
+    assert content(tmp_path) == OLD
+
+
 def test_a_folder_that_is_missing_is_settled(tmp_path: Path) -> None:
     settle(tmp_path / "missing")
     assert not content(tmp_path)
