@@ -18,7 +18,6 @@ from gncompanion.papers.scoring import (
     judge,
     keep,
     require_metrics,
-    require_references,
     scores_file,
 )
 from gncompanion.tools import paths
@@ -190,9 +189,9 @@ def test_too_few_real_images_are_refused_before_training(
     protocol = EvaluationProtocol("classifier", 10)
     message = "FID: 8 real images cannot be split into 5 parts of at least 2 for the kernel distance: set"
     with pytest.raises(ValueError, match=message):
-        require_references("folder", settings["dataset_options"], protocol)
-    require_references("folder", settings["dataset_options"], EvaluationProtocol("classifier", 9))
-    require_references("folder", settings["dataset_options"], EvaluationProtocol("none", 10))
+        require_metrics(protocol, "folder", settings["dataset_options"])
+    require_metrics(EvaluationProtocol("classifier", 9), "folder", settings["dataset_options"])
+    require_metrics(EvaluationProtocol("none", 10), "folder", settings["dataset_options"])
     row = {
         "methods": {"GN": {"constraint": "gn", "loss": "bce"}}, "seeds": [0], "steps": 1, "dataset": "folder",
         "dataset_options": settings["dataset_options"], "metrics": "classifier", "n_samples": 10,
