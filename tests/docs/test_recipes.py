@@ -61,7 +61,7 @@ def test_every_recipe_is_tested_and_short() -> None:
     assert RECIPES.keys() == RUN | {"Lightning"} and PAGE.count("```python") == len(RECIPES)
     for title, code in RECIPES.items():
         assert len([line for line in code.splitlines() if line.strip()]) <= (
-            17 if title == "Lightning" else 14
+            19 if title == "Lightning" else 14
         )
 
 
