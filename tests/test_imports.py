@@ -28,7 +28,7 @@ MAY_IMPORT = BELOW | {  # beside the layers; and never in a circle
     "lipschitz": {"tools", "input_gradient"},
     "theory": BELOW["training"],
     "check": {"tools", "input_gradient", "constraints"},
-    "cost": BELOW["experiment"],
+    "cost": BELOW["experiment"] | {"check"},  # which counts FLOPs
     "papers": BELOW["papers"] | {"metrics"},
     "cli": BELOW["cli"] | {"notebook", "check"},
     "__main__": {"cli", "tools"},

@@ -61,6 +61,7 @@ def r1_penalty(
             critic or the samples.
 
     Example:
+        >>> import torch
         >>> f, penalty = r1_penalty(torch.nn.Linear(3, 1), torch.zeros(2, 3), gamma=2.0)
         >>> f.shape, penalty.shape
         (torch.Size([2, 1]), torch.Size([]))
@@ -96,6 +97,7 @@ def r2_penalty(
         ValueError: As `r1_penalty`.
 
     Example:
+        >>> import torch
         >>> critic = torch.nn.Linear(3, 1)
         >>> f, penalty = r2_penalty(critic, torch.zeros(2, 3), gamma=2.0)
         >>> torch.allclose(penalty, critic.weight.square().sum())
@@ -136,6 +138,7 @@ def gradient_penalty(
             `value_and_input_gradient` refuses the critic or the points.
 
     Example:
+        >>> import torch
         >>> f, penalty = gradient_penalty(lambda x: 3 * x.sum(1), torch.ones(2, 1), weight=1.0)
         >>> f, penalty
         (tensor([3., 3.]), tensor(4.))
@@ -174,6 +177,7 @@ def divergence_penalty(
             critic or the points.
 
     Example:
+        >>> import torch
         >>> divergence_penalty(lambda x: 3 * x.sum(1), torch.ones(2, 1), k=0.5, p=2.0)[1]
         tensor(4.5000)
     """

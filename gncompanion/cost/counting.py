@@ -5,27 +5,20 @@
 FLOPs are those of convolutions and matrix products, bytes the most that tensors held at once beyond weights,
 moments and the given samples (`live_memory`). Both are exact: on fake tensors, which have shapes and no
 content, they cost a second at any size.
-
-torch's own counter takes the weight gradient of a convolution in groups for that of one without them, which
-is as many times the work as there are groups; here it has a formula of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from math import prod
 from typing import Any, NamedTuple
 
-import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from gncompanion.check.flop_count import FlopCount
 from gncompanion.cost.live_memory import LiveMemory
 from gncompanion.cost.work import PARTS, parts
 
 __all__ = ["Cost", "count", "flops", "iteration"]
-
-Shape = tuple[int, ...]
 
 
 class Cost(NamedTuple):
@@ -53,19 +46,9 @@ def flops(do: Callable[[], object]) -> int:
         >>> flops(lambda: torch.ones(3, 4) @ torch.ones(4, 5))
         120
     """
-    formulas = {torch.ops.aten.convolution_backward: _of_convolution_backward}
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+    with FlopCount() as counter:
         do()
-    found: int = counter.get_total_flops()
-    return found
-
-
-def _of_convolution_backward(grad: Shape, x: Shape, weight: Shape, *arguments: Any, **kwargs: Any) -> int:
-    """As many as the forward for each of the gradients of the input and of the weight that are wanted."""
-    *_, transposed, _, _, wanted = arguments
-    positions = x[2:] if transposed else grad[2:]
-    gradients: int = sum(wanted[:2])
-    return gradients * 2 * x[0] * prod(positions) * prod(weight)
+    return counter.total
 
 
 def count(variant: str, *arguments: Any, only: Collection[str] = PARTS, **settings: Any) -> dict[str, Cost]:

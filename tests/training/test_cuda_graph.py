@@ -19,7 +19,7 @@ DIGITS = data.load("digits")
 SMALL = {"steps": 8, "batch_critic": 6, "batch_generator": 5, "n_dis": 2, "log_every": 8}
 WITHOUT_WAITING = [
     *("none", "clipping", "sn", "gp", "gp-one-sided", "wgan-div", "gn", "gn-0", "gn-1", "pgn"),
-    *("inner-product", "cr", "gn+cr"),
+    *("inner-product", "cr", "gn+cr", "r1+r2"),
 ]
 
 
