@@ -61,12 +61,9 @@ class StepWriter:
         inputs: list[int] = []
         saved: list[int] = []
 
-        def stand_in(value: Any) -> Any:
-            kind = type(value)
-            if kind in _SIMPLE:
+        def stand_in(value: Any) -> Any:  # which does not call itself: it would keep all this alive
+            if type(value) in _SIMPLE:
                 return value
-            if kind is tuple or kind is list or kind is dict:
-                return mapped(stand_in, value)
             if not isinstance(value, Tensor):
                 return _plain(value)
             if call.is_tracked(value):
@@ -78,8 +75,8 @@ class StepWriter:
                 saved.append(kept.index)
             return kept
 
-        args = [stand_in(value) for value in replay.args]
-        kwargs = {name: stand_in(value) for name, value in replay.kwargs.items()} if replay.kwargs else {}
+        args = [mapped(stand_in, value) for value in replay.args]
+        kwargs = {name: mapped(stand_in, value) for name, value in replay.kwargs.items()}
         weights = tuple(sorted(self.tape.weights.keys() & saved)) if saved else ()
         autocast, gradients = autocast_state(self._device), replay.gradients
         if gradients is not None and (autocast is not None or not _are_leading(weights, args)):

@@ -65,16 +65,12 @@ class Step:
     def filled(self, values: dict[int, Tensor], saved: Sequence[Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """Its arguments, with the tensors in their places."""
 
-        def tensor(leaf: Any) -> Any:
+        def tensor(leaf: Any) -> Any:  # which does not call itself: it would keep these tensors alive
             kind = type(leaf)
-            if kind is Slot:
-                return values[leaf.index]
-            if kind is Saved:
-                return saved[leaf.index]
-            return mapped(tensor, leaf) if kind in _NESTS else leaf
+            return values[leaf.index] if kind is Slot else saved[leaf.index] if kind is Saved else leaf
 
-        kwargs = {name: tensor(leaf) for name, leaf in self.kwargs.items()} if self.kwargs else {}
-        return [tensor(leaf) for leaf in self.args], kwargs
+        kwargs = {name: mapped(tensor, leaf) for name, leaf in self.kwargs.items()}
+        return [mapped(tensor, leaf) for leaf in self.args], kwargs
 
 
 Act = Callable[[Step, Tensor, list[Any], dict[str, Any], bool], Sequence[Any]]
@@ -169,7 +165,7 @@ class Tape:
         return found[0]
 
     def _plan(self, wanted: Callable[[Step], bool]) -> list[tuple[Step, set[int], set[int]]]:
-        """The steps to take; of each, the slots that nothing needs after it, and those that others need of it."""
+        """The steps to take; of each, the slots that are not needed after it, and those that are filled."""
         needed: set[int] = set()
         plan = []
         for step in reversed(self.steps):

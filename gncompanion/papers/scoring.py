@@ -42,7 +42,6 @@ __all__ = [
     "judge",
     "keep",
     "require_metrics",
-    "require_references",
     "scores_file",
 ]
 
