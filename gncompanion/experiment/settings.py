@@ -113,18 +113,18 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
-def digest_of_results(settings: Mapping[str, Any]) -> str:
+def digest_of_results(settings: Mapping[str, Any]) -> int:
     """Compute the digest by which a run's checkpoints are known.
 
     Args:
         settings: The experiment's settings, as plain values.
 
     Returns:
-        16 hexadecimal digits, the same for settings that differ in how the same steps are computed alone.
+        A number below 2⁶⁰, the same for settings that differ in how the same steps are computed alone.
     """
     schedule = {name: value for name, value in settings["schedule"].items() if name not in HOW}
     kept = {name: value for name, value in settings.items() if name not in HOW}
-    return content_digest(json.dumps(kept | {"schedule": schedule}, sort_keys=True))
+    return int(content_digest(json.dumps(kept | {"schedule": schedule}, sort_keys=True))[:15], 16)
 
 
 def _copied(name: str, value: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def newest(
     folder: Path,
     *,
     device: torch.device | str = "cpu",
-    settings_digest: str | None = None,
+    settings_digest: int | None = None,
     use: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any] | None:
     """Read the newest checkpoint that can be used, warning of newer ones that cannot.
@@ -122,7 +122,7 @@ def _damage() -> Iterator[None]:
 def _used(
     path: Path,
     device: torch.device | str,
-    settings_digest: str | None,
+    settings_digest: int | None,
     use: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
     data = path.read_bytes()
@@ -131,10 +131,10 @@ def _used(
     with _damage():
         content: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
         theirs = content.get(SETTINGS_DIGEST)
-    if settings_digest and theirs not in (None, settings_digest):
+    if settings_digest is not None and theirs not in (None, settings_digest):
         raise ValueError(
-            f"{path} is a checkpoint of another run: its settings have the digest {theirs}, and those of "
-            f"this run {settings_digest}; move it away"
+            f"{path} is a checkpoint of another run: its settings have the digest {theirs:x}, and those of "
+            f"this run {settings_digest:x}; move it away"
         )
     if use:
         with _damage():

@@ -60,7 +60,7 @@ class Training:
     schedule: Schedule
     seed: int = 0
     folder: Path | None = None
-    settings_digest: str | None = None
+    settings_digest: int | None = None
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +141,9 @@ class Training:
     def _save(self) -> None:
         self._log.checked(self.step, self._modules())
         if self.folder and self.share.rank == 0:
-            mark = {checkpoint.SETTINGS_DIGEST: self.settings_digest} if self.settings_digest else {}
+            mark = (
+                {checkpoint.SETTINGS_DIGEST: self.settings_digest} if self.settings_digest is not None else {}
+            )
             checkpoint.save(self.folder, self.step, self.state() | mark)
         self.share.wait()
 

@@ -194,15 +194,13 @@ def test_what_is_no_fault_of_the_file_is_not_taken_for_damage(fault: type[Except
 
 
 def test_one_of_another_run_is_refused(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, 5, {checkpoint.SETTINGS_DIGEST: "ours"})
-    other = checkpoint.save(tmp_path, 10, {checkpoint.SETTINGS_DIGEST: "theirs"})
-    message = (
-        f"{other} is a checkpoint of another run: its settings have the digest theirs, and those of this "
-    )
+    checkpoint.save(tmp_path, 5, {checkpoint.SETTINGS_DIGEST: 0x0A})
+    other = checkpoint.save(tmp_path, 10, {checkpoint.SETTINGS_DIGEST: 0x0B})
+    message = f"{other} is a checkpoint of another run: its settings have the digest b, and those of this "
     with pytest.raises(ValueError, match=re.escape(message)):
-        checkpoint.newest(tmp_path, settings_digest="ours")
+        checkpoint.newest(tmp_path, settings_digest=0x0A)
     assert checkpoint.newest(tmp_path)["step"] == 10
     other.unlink()
-    assert checkpoint.newest(tmp_path, settings_digest="ours")["step"] == 5
+    assert checkpoint.newest(tmp_path, settings_digest=0x0A)["step"] == 5
     saved(tmp_path, 20)  # as former versions did
-    assert checkpoint.newest(tmp_path, settings_digest="ours")["step"] == 20
+    assert checkpoint.newest(tmp_path, settings_digest=0x0A)["step"] == 20
