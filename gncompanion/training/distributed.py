@@ -87,6 +87,14 @@ class Share:
             dist.all_reduce(values, op=dist.ReduceOp.MAX)
         return values
 
+    def each(self, values: Tensor) -> list[Tensor]:
+        """Gather the values of each process, in the order of ranks; all must ask."""
+        if self.world == 1:
+            return [values]
+        found = [torch.empty_like(values) for _ in range(self.world)]
+        dist.all_gather(found, values)
+        return found
+
     def wait(self) -> None:
         """Go on when all processes have come here."""
         if self.world > 1:

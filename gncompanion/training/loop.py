@@ -140,12 +140,18 @@ class Training:
 
     def _save(self) -> None:
         self._log.checked(self.step, self._modules())
+        recent = self._recent()
         if self.folder and self.share.rank == 0:
-            mark = (
-                {checkpoint.SETTINGS_DIGEST: self.settings_digest} if self.settings_digest is not None else {}
-            )
-            checkpoint.save(self.folder, self.step, self.state() | mark)
+            known = {} if self.settings_digest is None else {checkpoint.SETTINGS_DIGEST: self.settings_digest}
+            checkpoint.save(self.folder, self.step, {**self.state(), **recent, **known})
         self.share.wait()
+
+    def _recent(self) -> dict[str, Any]:
+        """Gather what each process has noted since the last row; alone, `state` has all of it."""
+        if self.share.world == 1 or not self._log.recent:
+            return {}
+        each = torch.stack(self.share.each(torch.stack(self._log.recent)))
+        return {"recent": each.mean(0).tolist(), "recent_of_each": each.tolist()}
 
     def _iterate(self) -> Tensor:
         """Do an iteration, and wait for nothing; returns the values of `COLUMNS`, on the device."""
@@ -216,4 +222,6 @@ class Training:
             optimizer.rates.load_state_dict(state["schedulers"][name])
         self.random.set_state(state["random"].cpu())
         restore_random_states(state["global_random"])
-        self._log.recent = [torch.tensor(values, device=self.device) for values in state.get("recent", [])]
+        recent, each = state.get("recent", []), state.get("recent_of_each", [])
+        own = each[self.share.rank] if len(each) == self.share.world else recent
+        self._log.recent = [torch.tensor(values, device=self.device) for values in own]
