@@ -124,7 +124,7 @@ def train(
                 click.echo(f"{chosen.name}: {chosen.folder}")
             with LongRun(chosen.folder, quiet=share.rank > 0) as watch:
                 try:
-                    chosen.experiment.run(chosen.folder, watch=watch)
+                    chosen.experiment.run(chosen.folder, watch=watch, keep_every=chosen.protocol.judged_every)
                 except Stopped as stopped:
                     click.echo(stopped, err=True)
                     raise SystemExit(128 + (watch.signal or signal.SIGTERM)) from None

@@ -174,7 +174,12 @@ class Experiment:
         return ((self.folder() if folder is None else Path(folder)) / LOG).exists()
 
     def run(
-        self, folder: str | Path | None = None, *, progress: bool | None = None, watch: Watch | None = None
+        self,
+        folder: str | Path | None = None,
+        *,
+        progress: bool | None = None,
+        watch: Watch | None = None,
+        keep_every: int | None = None,
     ) -> Run:
         """Train, resume or load; a second process that wants the same run waits for the first.
 
@@ -182,6 +187,7 @@ class Experiment:
             folder: The run's folder; None = `folder()`.
             progress: Whether to show a bar; None = only in a terminal.
             watch: The one that is told of the progress, and asked whether to stop.
+            keep_every: Checkpoints of multiples of this number of steps stay, for `at`; None = none do.
 
         Returns:
             The finished run.
@@ -202,7 +208,7 @@ class Experiment:
             if among.rank == 0:
                 self._claim(folder)
             among.wait()
-            training = self._training(folder)
+            training = self._training(folder, keep_every)
             if state := checkpoint.newest(folder, device=training.device):
                 training.load(state)
             training.run(progress=progress, watch=watch)
@@ -210,6 +216,26 @@ class Experiment:
                 raise Stopped(f"stopped after step {training.step} of {self.schedule.steps}: {folder}")
             if among.rank == 0 and not (folder / LOG).exists():
                 write(folder / LOG, _csv(training.log))
+        return Run(self.settings(), training)
+
+    def at(self, step: int, folder: str | Path | None = None) -> Run:
+        """Open the run as it was after a step that is no longer its last.
+
+        Args:
+            step: Number of generator steps done; the run's `keep_every` has kept it.
+            folder: The run's folder; None = `folder()`.
+
+        Returns:
+            The run, with the log up to there.
+
+        Raises:
+            FileNotFoundError: The step's checkpoint was not kept, or the data set is not here.
+            RuntimeError: The checkpoint is damaged.
+        """
+        folder = self.folder() if folder is None else Path(folder)
+        with kept_random_states():
+            training = self._training(folder)
+            training.load(checkpoint.at(folder, step, device=training.device))
         return Run(self.settings(), training)
 
     def _claim(self, folder: Path) -> None:
@@ -245,11 +271,11 @@ class Experiment:
         generator, critic = models.build(self.network, shape, generator=weights, **self.network_options)
         return Networks(generator, critic, constraint, LOSSES[self.loss])
 
-    def _training(self, folder: Path) -> Training:
+    def _training(self, folder: Path, keep_every: int | None = None) -> Training:
         players, device = self.players(), self._device()
         players.generator.to(device)
         players.critic.to(device)
-        return Training(players, self._data, self.schedule, stream("training", self.seed), folder)
+        return Training(players, self._data, self.schedule, stream("training", self.seed), folder, keep_every)
 
 
 def _csv(log: list[dict[str, float]]) -> bytes:

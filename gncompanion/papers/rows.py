@@ -80,6 +80,15 @@ class Row:
         checks.require("printed", printed, texts, "a mapping of columns to text")
         if self.protocol.average and self.schedule.ema_decay is None:
             raise ValueError("average=True judges averaged weights, of which ema_decay=None makes none")
+        if (every := self.protocol.judged_every) is not None:
+            saved, steps = self.schedule.checkpoint_every, self.schedule.steps
+            fits = every % saved == 0 and steps % every == 0
+            checks.require(
+                "judged_every",
+                every,
+                fits,
+                f"a multiple of checkpoint_every={saved} that divides steps={steps}",
+            )
 
     def experiments(self) -> dict[tuple[str, int], Experiment]:
         """Make the experiments; nothing is opened or built for that.

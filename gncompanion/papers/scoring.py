@@ -63,6 +63,8 @@ class EvaluationProtocol:
         training_mode: Whether its batch normalization is in training mode, as in the official code.
         published_weights: Whether the Inception weights must be the published ones; the scores of others say
             that they are.
+        judged_every: Number of generator steps between two at which a run is judged on its way (`curves`), a
+            multiple of those between checkpoints; None = at the end alone.
 
     Raises:
         ValueError: The metrics are unknown, or a number is out of range.
@@ -77,6 +79,7 @@ class EvaluationProtocol:
     average: bool = False
     training_mode: bool = False
     published_weights: bool = True
+    judged_every: int | None = None
 
     def __post_init__(self) -> None:
         require_known("unknown metrics", self.metrics, METRIC_FAMILIES)
@@ -88,6 +91,8 @@ class EvaluationProtocol:
                 raise ValueError(f"{column}: {options!r} must be a mapping such as {{split: test}}")
             n = options.get("n_samples", self.n_samples)
             checks.whole(f"{column}: n_samples", n, low=2, high=self.n_samples)
+        if self.judged_every is not None:
+            checks.whole("judged_every", self.judged_every)
         for name in ("average", "training_mode", "published_weights"):
             checks.flag(name, getattr(self, name))
 

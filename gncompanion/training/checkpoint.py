@@ -1,8 +1,8 @@
 """Checkpoints: written whole or not at all, and known by what is in them.
 
 A file `step-000500-1f0c9a2b.pt` bears the first digits of its own SHA-256, so that a truncated or altered
-one is noticed; the newest that is sound is used. The last two are kept. What is saved is plain: tensors,
-numbers, text.
+one is noticed; the newest that is sound is used. The last two are kept, and those of the steps at which a run
+is to be judged. What is saved is plain: tensors, numbers, text.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ import torch
 
 from gncompanion.tools.files import write
 
-__all__ = ["newest", "ordered", "save"]
+__all__ = ["at", "newest", "ordered", "save"]
 
 KEPT = 2
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{8})\.pt")
 
 
-def save(folder: Path, step: int, content: dict[str, Any]) -> Path:
-    """Write a checkpoint, and remove all others but the newest of an earlier step.
+def save(folder: Path, step: int, content: dict[str, Any], *, keep_every: int | None = None) -> Path:
+    """Write a checkpoint, and remove all others but the newest of an earlier step and those to be kept.
 
     Args:
         folder: The folder of the checkpoints; made if need be.
         step: Number of generator steps done.
         content: Tensors, numbers and text, nested in dicts, lists and tuples.
+        keep_every: Checkpoints of multiples of this number of steps stay for good; None = none do.
 
     Returns:
         The file.
@@ -41,7 +42,7 @@ def save(folder: Path, step: int, content: dict[str, Any]) -> Path:
     path = folder / f"step-{step:06d}-{_digest(data)}.pt"
     write(path, data)
     earlier = [file for file in ordered(folder) if _step(file) < step]
-    keep = {path, *earlier[: KEPT - 1]}
+    keep = {path, *earlier[: KEPT - 1], *(f for f in earlier if keep_every and not _step(f) % keep_every)}
     for file in {*ordered(folder), *folder.glob(".step-*")} - keep:  # the latter are what a crash left
         file.unlink(missing_ok=True)
     return path
@@ -60,8 +61,36 @@ def newest(folder: Path, *, device: torch.device | str = "cpu") -> dict[str, Any
     Raises:
         RuntimeError: There are checkpoints and all are damaged.
     """
+    return _newest(folder, ordered(folder), device)
+
+
+def at(folder: Path, step: int, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read the checkpoint of a step, one of those that were kept.
+
+    Args:
+        folder: The folder of the checkpoints.
+        step: Number of generator steps done.
+        device: The device on which the tensors are to lie.
+
+    Returns:
+        The content, with its `step`.
+
+    Raises:
+        FileNotFoundError: There is none; says which are there.
+        RuntimeError: It is damaged.
+    """
+    if content := _newest(folder, [path for path in ordered(folder) if _step(path) == step], device):
+        return content
+    there = ", ".join(str(_step(path)) for path in reversed(ordered(folder))) or "none"
+    raise FileNotFoundError(
+        f"no checkpoint of step {step} in {folder} (there: {there}): the run was trained without keeping it; "
+        "delete the folder, and train again"
+    )
+
+
+def _newest(folder: Path, paths: list[Path], device: torch.device | str) -> dict[str, Any] | None:
     damaged: list[str] = []
-    for path in ordered(folder):
+    for path in paths:
         data = path.read_bytes()
         if path.stem.split("-")[2] == _digest(data):
             if damaged:

@@ -57,6 +57,7 @@ class Training:
         schedule: How long and how fast to train.
         seed: Seed of all random numbers.
         folder: The folder for checkpoints; None = none are written.
+        keep_every: Checkpoints of multiples of this number of steps stay for good; None = the last two do.
 
     Attributes:
         step: Number of generator steps done.
@@ -69,6 +70,7 @@ class Training:
     schedule: Schedule
     seed: int = 0
     folder: Path | None = None
+    keep_every: int | None = None
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -148,7 +150,7 @@ class Training:
     def _save(self) -> None:
         self._log.checked(self.step, self._modules())
         if self.folder and self.share.rank == 0:
-            checkpoint.save(self.folder, self.step, self.state())
+            checkpoint.save(self.folder, self.step, self.state(), keep_every=self.keep_every)
         self.share.wait()
 
     def _iterate(self) -> Tensor:
