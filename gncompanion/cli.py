@@ -44,7 +44,16 @@ def app() -> None:
 @click.argument("notebooks", nargs=-1)
 @click.option("--only", multiple=True, metavar="NN", help="NOTEBOOKS in other words: --only 01 02 03.")
 @click.option("--full", is_flag=True, help="Once for each of notebooks/full/NN_*.yml: the papers' settings.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many at a time.")
+@click.option(
+    "--middle",
+    is_flag=True,
+    help="Once for each of notebooks/middle/NN_*.yml: photographs, for hours on two cores.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many at a time; 1, with --middle a training for each core.",
+)
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Where figures and claims go, if not figures/."
@@ -54,7 +63,8 @@ def reproduce(
     notebooks: Sequence[str],
     only: Sequence[str],
     full: bool,
-    jobs: int,
+    middle: bool,
+    jobs: int | None,
     parameters: Sequence[tuple[str, str]],
     output: Path | None,
     in_place: bool,
@@ -62,9 +72,15 @@ def reproduce(
     """Run NOTEBOOKS ("04" or "04_theorem5"; all of them by default) and gather their figures and claims."""
     from gncompanion.notebook import reproduce as running
 
-    planned = plan([*only, *notebooks], parameters=_values(parameters), full=full)
+    planned = plan([*only, *notebooks], parameters=_values(parameters), full=full, middle=middle)
+    if middle:
+        from gncompanion.notebook.trainings import train_first
+
+        if in_place and parameters:
+            raise ValueError("in place only without -p: the copies are those of their parameter files")
+        train_first(planned, workers=jobs)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended politely, it ends its kernels too
-    outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
+    outcomes = running.reproduce(planned, workers=jobs or 1, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
         raise SystemExit(1)
 

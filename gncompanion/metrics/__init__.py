@@ -13,6 +13,7 @@ Source: Heusel et al. 2017 (FID, 1706.08500), Bińkowski et al. 2018 (KID, 1801.
 
 from gncompanion.metrics.classifier import Classifier, train_classifier
 from gncompanion.metrics.distances import Statistics, frechet_distance, inception_score, kernel_distance
+from gncompanion.metrics.diversity import COLLAPSED_BELOW, mean_difference
 from gncompanion.metrics.efficientnet import EfficientNet, require_efficientnet
 from gncompanion.metrics.features import FeatureMap, Features, extract
 from gncompanion.metrics.inception import Inception, require_weights, weights_file
@@ -22,6 +23,7 @@ from gncompanion.metrics.reference import Reference, open_reference
 from gncompanion.metrics.scores import Scores, evaluate
 
 __all__ = [
+    "COLLAPSED_BELOW",
     "Classifier",
     "EfficientNet",
     "FeatureMap",
@@ -36,6 +38,7 @@ __all__ = [
     "frechet_distance",
     "inception_score",
     "kernel_distance",
+    "mean_difference",
     "open_reference",
     "precision_and_recall",
     "require_efficientnet",

@@ -12,6 +12,8 @@ from gncompanion.tools.names import require_known
 
 __all__ = ["Job", "parse_value", "plan"]
 
+_SCALES = ("small", "middle", "full")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -21,13 +23,18 @@ class Job:
         name: Name of the run: the notebook's, or that of its parameter file.
         notebook: The .ipynb file.
         parameters: Values that papermill injects; empty for the committed defaults.
-        full: Whether the parameters are those of a file in notebooks/full/.
+        scale: "small", or the folder of the parameter file in notebooks/: "middle", "full".
     """
 
     name: str
     notebook: Path
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    full: bool = False
+    scale: str = "small"
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its trainings take hours, and go on where they stopped."""
+        return self.scale != "small"
 
     @property
     def executed(self) -> Path:
@@ -42,11 +49,15 @@ class Job:
     @property
     def runs(self) -> Path:
         """Where its training runs go."""
-        return paths.runs() if self.full else paths.root() / "build" / "runs" / self.name
+        return paths.runs() if self.lasts else paths.root() / "build" / "runs" / self.name
 
 
 def plan(
-    only: Sequence[str] = (), *, parameters: Mapping[str, Any] | None = None, full: bool = False
+    only: Sequence[str] = (),
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    full: bool = False,
+    middle: bool = False,
 ) -> list[Job]:
     """Choose what to run, and refuse every unknown notebook or parameter.
 
@@ -55,25 +66,30 @@ def plan(
         parameters: Values by name, each for the notebooks that declare it.
         full: Run each notebook once for each of its parameter files notebooks/full/NN_*.yml, not once with
             its defaults.
+        middle: The same with notebooks/middle/NN_*.yml.
 
     Returns:
         The jobs, in the notebooks' order.
 
     Raises:
-        ValueError: A notebook or a parameter does not exist, or there is nothing to run.
+        ValueError: A notebook or a parameter does not exist, there is nothing to run, or two scales are
+            chosen.
     """
+    if full and middle:
+        raise ValueError("choose one scale: full or middle")
+    scale = _SCALES[middle + 2 * full]
     declared = {notebook: declared_parameters(notebook) for notebook in _chosen(only)}
     for name in parameters or {}:
         require_known("none of the notebooks has a parameter", name, sorted(set().union(*declared.values())))
     jobs = []
     for notebook, valid in declared.items():
         shared = {name: value for name, value in (parameters or {}).items() if name in valid}
-        for run, settings in _settings(notebook, full=full):
+        for run, settings in _settings(notebook, scale):
             for name in settings:
                 require_known(f"{run}: {notebook.stem} has no parameter", name, valid)
-            jobs.append(Job(run, notebook, settings | shared, full))
+            jobs.append(Job(run, notebook, settings | shared, scale))
     if not jobs:
-        raise ValueError(f"no notebooks/full/NN_*.yml for {', '.join(file.stem for file in declared)}")
+        raise ValueError(f"no notebooks/{scale}/NN_*.yml for {', '.join(file.stem for file in declared)}")
     return jobs
 
 
@@ -105,12 +121,12 @@ def _chosen(only: Sequence[str]) -> list[Path]:
     return sorted(chosen)
 
 
-def _settings(notebook: Path, *, full: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def _settings(notebook: Path, scale: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name and the parameters of each run of a notebook."""
-    if not full:
+    if scale == "small":
         yield notebook.stem, {}
         return
     import yaml
 
-    for file in sorted((notebook.parent / "full").glob(f"{notebook.stem[:2]}_*.yml")):
+    for file in sorted((notebook.parent / scale).glob(f"{notebook.stem[:2]}_*.yml")):
         yield file.stem, yaml.safe_load(file.read_text(encoding="utf-8")) or {}

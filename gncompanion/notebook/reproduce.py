@@ -5,7 +5,7 @@ run to its end, so a failure or Ctrl-C leaves the old ones in place. The execute
 build/notebooks/. A figure that comes out as it was leaves the old file, with the commit that made it.
 
 The small runs train anew each time, in build/runs/NAME, so that a figure shows what the code does today. The
-full ones take hours and go on where they stopped, in `paths.runs()`.
+middle and full ones take hours and go on where they stopped, in `paths.runs()`.
 """
 
 import os
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gncompanion.notebook import figures
+from gncompanion.notebook.copies import keep_copy
 from gncompanion.notebook.execute import Outcome, execute, processes
 from gncompanion.notebook.plan import Job
 from gncompanion.notebook.progress import print_failures, watch
@@ -33,7 +34,8 @@ def reproduce(
         jobs: From `plan`.
         workers: Notebooks at a time; the processor's cores are shared out among them.
         output: Where figures and claims go; `paths.figures()` by default.
-        in_place: Also put the new outputs into the committed notebooks, for their maintainers.
+        in_place: Also put the new outputs into the committed notebooks, for their maintainers; those of the
+            middle scale become copies beside their parameter files.
 
     Returns:
         How each job ended; failures are also listed on standard error.
@@ -42,7 +44,7 @@ def reproduce(
         ValueError: Parameters that are not the committed ones and `in_place` together.
         ModuleNotFoundError: A package that runs notebooks is not installed.
     """
-    if in_place and any(job.parameters for job in jobs):
+    if in_place and any(job.parameters for job in jobs if job.scale != "middle"):
         raise ValueError("in place only with the default parameters: these are what is committed")
     require_modules("papermill", "ipykernel", "nbformat", "matplotlib", "psutil")
     for job in jobs:
@@ -55,7 +57,7 @@ def reproduce(
             if outcome.error is None:
                 gather(job.staging, output or paths.figures())
                 if in_place:
-                    _adopt_outputs(job)
+                    keep_copy(job) if job.scale == "middle" else _adopt_outputs(job)
     print_failures(outcomes)
     return outcomes
 
@@ -78,7 +80,7 @@ def gather(staging: Path, output: Path) -> None:
 
 
 def _clear(job: Job) -> None:
-    if not job.full:
+    if not job.lasts:
         shutil.rmtree(job.runs, ignore_errors=True)
     shutil.rmtree(job.staging, ignore_errors=True)
     job.staging.mkdir(parents=True)

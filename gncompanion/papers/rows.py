@@ -46,6 +46,7 @@ class Row:
         printed: The numbers that the paper prints, by metric, as text; empty = none.
         source: The place where it prints them.
         label: The name of the figures of a run of the notebook.
+        data_title: What figures call the data set; "" = its name.
 
     Raises:
         ValueError: A setting is unknown or missing, or one of the wrong kind.
@@ -63,6 +64,7 @@ class Row:
     printed: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     label: str = ""
+    data_title: str = ""
 
     def __post_init__(self) -> None:
         filled = isinstance(self.methods, Mapping) and len(self.methods) > 0
