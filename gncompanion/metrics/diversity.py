@@ -33,4 +33,4 @@ def mean_difference(images: Tensor) -> float:
     if len(images) < 2:
         raise ValueError(f"a difference needs two samples or more, not {len(images)}")
     x = images.flatten(1).double()
-    return (torch.pdist(x).mean() / x.shape[1] ** 0.5).item()
+    return float(torch.pdist(x).mean()) / float(x.shape[1]) ** 0.5
