@@ -3,6 +3,7 @@
 The processes are real ones of the command line.
 """
 
+import io
 import json
 import os
 import signal
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from gncompanion.notebook import trainings
 from gncompanion.notebook.plan import Job
 from gncompanion.papers import rows
 from gncompanion.tools import paths
+from gncompanion.training import checkpoint
 
 WAIT = 400  # seconds, on a machine that is busy with other things
 ROW: dict[str, Any] = {
@@ -49,6 +52,12 @@ def start(runs: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(ROW)], env=environment)
 
 
+def saved(content: Any) -> bytes:
+    """What torch writes of it: the same bytes for the same bits."""
+    torch.save(content, buffer := io.BytesIO())
+    return buffer.getvalue()
+
+
 def checkpoints(runs: Path) -> list[str]:
     """The names of all of them, which bear digests of their contents."""
     return sorted(str(file.relative_to(runs)) for file in runs.rglob("step-*.pt"))
@@ -72,8 +81,12 @@ def test_what_a_signal_ends_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
     monkeypatch.setenv("GNCOMPANION_RUNS", str(tmp_path / "alone"))
     (chosen,) = rows.row(ROW).experiments().values()
     chosen.run(keep_every=ROW["judged_every"])
-    kept = [name for name in checkpoints(tmp_path / "alone") if not int(name[-18:-12]) % 200]
-    assert len(kept) == 3 and set(kept) <= set(checkpoints(stopped))
+    (one,), (other,) = (list((tmp_path / place).rglob("log.csv")) for place in ("stopped", "alone"))
+    assert one.read_bytes() == other.read_bytes()
+    for step in (200, 400, 600):  # those that are judged
+        here, there = (checkpoint.at(log.parent, step) for log in (one, other))
+        for part in ("modules", "optimizers", "random"):
+            assert saved(here[part]) == saved(there[part])
 
 
 @pytest.mark.slow
