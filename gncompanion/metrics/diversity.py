@@ -6,6 +6,8 @@ A generator has collapsed, as the word is used here, if its samples differ by le
 images do. The half is ours. Pixels see one picture ten times over; they do not see that a class is missing.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,4 +35,4 @@ def mean_difference(images: Tensor) -> float:
     if len(images) < 2:
         raise ValueError(f"a difference needs two samples or more, not {len(images)}")
     x = images.flatten(1).double()
-    return float(torch.pdist(x).mean()) / float(x.shape[1]) ** 0.5
+    return torch.pdist(x).mean().item() / math.sqrt(x.shape[1])
