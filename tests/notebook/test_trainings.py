@@ -93,15 +93,7 @@ def test_what_a_signal_ends_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
 def test_a_training_that_fails_is_named_with_its_reason(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "NICENESS", 0)
     with pytest.raises(ValueError, match=r"1 of 1 trainings failed: 09_tiny, GN †, seed 0: .*no folder"):
-        trainings.train_first(
-            [
-                job(
-                    methods={"GN": ROW["methods"]["GN"]},
-                    dataset="folder",
-                    dataset_options={"folder": "nowhere"},
-                )
-            ]
-        )
+        trainings.train_first([job(dataset="folder", dataset_options={"folder": "nowhere"})])
 
 
 def test_seed_by_seed_so_that_each_method_has_as_many() -> None:
