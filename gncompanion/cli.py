@@ -54,7 +54,16 @@ def app(traceback: bool) -> None:
 @click.argument("notebooks", nargs=-1)
 @click.option("--only", multiple=True, metavar="NN", help="NOTEBOOKS in other words: --only 01 02 03.")
 @click.option("--full", is_flag=True, help="Once for each of notebooks/full/NN_*.yml: the papers' settings.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="How many at a time.")
+@click.option(
+    "--middle",
+    is_flag=True,
+    help="Once for each of notebooks/middle/NN_*.yml: photographs, for hours on two cores.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many at a time; 1, with --middle a training for each core.",
+)
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Where figures and claims go, if not figures/."
@@ -64,7 +73,8 @@ def reproduce(
     notebooks: Sequence[str],
     only: Sequence[str],
     full: bool,
-    jobs: int,
+    middle: bool,
+    jobs: int | None,
     parameters: Sequence[tuple[str, str]],
     output: Path | None,
     in_place: bool,
@@ -72,10 +82,16 @@ def reproduce(
     """Run NOTEBOOKS ("04" or "04_theorem5"; all of them by default) and gather their figures and claims."""
     from gncompanion.notebook import reproduce as running
 
-    planned = plan([*only, *notebooks], parameters=_values(parameters), full=full)
+    planned = plan([*only, *notebooks], parameters=_values(parameters), full=full, middle=middle)
     for folder in (output or paths.figures(), paths.scratch()):
         require_writable(folder)
-    outcomes = running.reproduce(planned, workers=jobs, output=output, in_place=in_place)
+    if middle:
+        from gncompanion.notebook.trainings import train_first
+
+        if in_place and parameters:
+            raise ValueError("in place only without -p: the copies are those of their parameter files")
+        train_first(planned, workers=jobs)
+    outcomes = running.reproduce(planned, workers=jobs or 1, output=output, in_place=in_place)
     if any(outcome.error for outcome in outcomes.values()):
         raise SystemExit(1)
 
@@ -136,7 +152,7 @@ def train(
                 click.echo(f"{chosen.name}: {chosen.folder}")
             with LongRun(chosen.folder, quiet=share.rank > 0) as watch:
                 try:
-                    chosen.experiment.run(chosen.folder, watch=watch)
+                    chosen.experiment.run(chosen.folder, watch=watch, keep_every=chosen.protocol.judged_every)
                 except Stopped as stopped:
                     with suppress(OSError):  # the terminal may be what has ended
                         click.echo(stopped, err=True)

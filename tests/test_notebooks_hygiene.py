@@ -16,7 +16,7 @@ import pytest
 from gncompanion.notebook.parameters import declared_parameters
 from gncompanion.tools import paths
 
-NOTEBOOKS = sorted(paths.notebooks().rglob("*.ipynb"))
+NOTEBOOKS = sorted(paths.notebooks().glob("*.ipynb"))
 FIGURES = paths.root() / "figures"  # the committed ones, wherever a session draws
 
 every_notebook = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

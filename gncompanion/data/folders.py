@@ -44,7 +44,7 @@ def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = Fa
     `data()/prepared`.
 
     Args:
-        folder: Path of the folder.
+        folder: Path of the folder; a relative one that the working directory does not have lies in `data()`.
         size: Edge of the squares that images are scaled and cut to, in pixels; None = images stay as they
             are, and all have to be of one size.
         flip: Whether to mirror each drawn image left to right with probability ½.
@@ -59,9 +59,7 @@ def image_folder(folder: str | Path, *, size: int | None = None, flip: bool = Fa
             positive integer.
         OSError: There is no room on the disk for the decoded images.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}")
+    folder = _found(Path(folder).expanduser())
     return _prepared(folder.resolve().name, image_files(folder), folder, size=size, flip=flip)
 
 
@@ -128,6 +126,16 @@ def _fetched(name: str, folder: str | Path | None, what: str) -> Path:
     if not place.is_dir():
         raise FileNotFoundError(f"no folder {place}: put {what} there, or name their folder with folder=")
     return place
+
+
+def _found(folder: Path) -> Path:
+    """Look for a relative path in the working directory, and then where data sets lie."""
+    if folder.is_dir():
+        return folder
+    if not folder.is_absolute() and (kept := paths.data() / folder).is_dir():
+        return kept
+    where = "" if folder.is_absolute() else f" in {Path.cwd()} or in {paths.data()}"
+    raise FileNotFoundError(f"no folder {folder}{where}")
 
 
 def _prepared(

@@ -197,6 +197,7 @@ class Experiment:
         progress: bool | None = None,
         watch: Watch | None = None,
         train: bool = True,
+        keep_every: int | None = None,
     ) -> Run:
         """Train, resume or load; a second process that wants the same run waits for the first.
 
@@ -205,6 +206,7 @@ class Experiment:
             progress: Whether to show a bar; None = only in a terminal.
             watch: The one that is told of the progress, and asked whether to stop.
             train: Whether to train what is missing; otherwise a run that is not finished is refused.
+            keep_every: Checkpoints of multiples of this number of steps stay, for `at`; None = none do.
 
         Returns:
             The finished run.
@@ -225,7 +227,7 @@ class Experiment:
             if among.rank == 0:
                 self._claim(folder)
             among.wait()
-            training = self._training(folder)
+            training = self._training(folder, keep_every)
             checkpoint.newest(
                 folder,
                 device=training.device,
@@ -242,6 +244,33 @@ class Experiment:
                 raise Stopped(f"stopped after step {training.step} of {self.schedule.steps}: {folder}")
             if among.rank == 0 and not (folder / LOG).exists():
                 write(folder / LOG, _csv(training.log))
+        return Run(self.settings(), training)
+
+    def at(self, step: int, folder: str | Path | None = None) -> Run:
+        """Open the run as it was after a step that is no longer its last.
+
+        Args:
+            step: Number of generator steps done; the run's `keep_every` has kept it.
+            folder: The run's folder; None = `folder()`.
+
+        Returns:
+            The run, with the log up to there.
+
+        Raises:
+            FileNotFoundError: The step's checkpoint was not kept, or the data set is not here.
+            ValueError: The checkpoint is another run's.
+            Refusal: The checkpoint is damaged.
+        """
+        folder = self.folder() if folder is None else Path(folder)
+        with kept_random_states():
+            training = self._training(folder)
+            checkpoint.at(
+                folder,
+                step,
+                device=training.device,
+                settings_digest=training.settings_digest,
+                use=training.load,
+            )
         return Run(self.settings(), training)
 
     def _claim(self, folder: Path) -> None:
@@ -278,12 +307,12 @@ class Experiment:
         generator, critic = models.build(self.network, shape, generator=weights, **self.network_options)
         return Networks(generator, critic, constraint, LOSSES[self.loss])
 
-    def _training(self, folder: Path) -> Training:
+    def _training(self, folder: Path, keep_every: int | None = None) -> Training:
         players, device = self.players(), self._device()
         players.generator.to(device)
         players.critic.to(device)
         seed, digest = stream("training", self.seed), digest_of_results(self.settings())
-        return Training(players, self._data, self.schedule, seed, folder, digest)
+        return Training(players, self._data, self.schedule, seed, folder, digest, keep_every)
 
 
 def _csv(log: list[dict[str, float]]) -> bytes:

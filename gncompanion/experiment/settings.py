@@ -84,10 +84,11 @@ def with_whole_path(options: Mapping[str, Any]) -> dict[str, Any]:
         options: A data set's options.
 
     Returns:
-        A copy; a relative `folder` goes on from the working directory, and one from "~" on stays as it is.
+        A copy; a relative `folder` goes on from the working directory where that has it. One from "~" on, or
+        one that lies in the folder of data sets, stays as it is.
     """
     folder = options.get("folder")
-    if isinstance(folder, str) and not folder.startswith("~"):
+    if isinstance(folder, str) and os.path.isdir(folder):
         return {**options, "folder": os.path.abspath(folder)}
     return dict(options)
 

@@ -21,9 +21,9 @@ from typing import Any
 from gncompanion.notebook.records import Book, to_json
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
-from gncompanion.tools.markup import read_json
+from gncompanion.tools.markup import read_json, read_yaml
 
-__all__ = ["Claim", "Ledger", "load_all", "readme_table"]
+__all__ = ["Claim", "Ledger", "load_all", "load_middle", "readme_table"]
 
 _ENDING = ".claims.json"
 
@@ -133,23 +133,50 @@ def load_all() -> dict[str, list[Claim]]:
         The claims as recorded, by the notebook's name, in the notebooks' order.
     """
     files = [file for file in sorted(paths.figures().glob(f"*{_ENDING}")) if "-" not in file.name]
-    ledgers = [read_json(file, remedy="run its notebook again (gncompanion reproduce)") for file in files]
-    return {ledger["notebook"]: [Claim(**claim) for claim in ledger["claims"]] for ledger in ledgers}
+    return {name: claims for name, _, claims in map(_read, files)}
+
+
+def load_middle() -> dict[str, list[Claim]]:
+    """Read the claims of every run with a parameter file in notebooks/middle/, known by its label.
+
+    Returns:
+        The claims as recorded, by the notebook's name, in the notebooks' order; of several runs of a notebook
+        the first that has recorded a claim.
+    """
+    files = sorted((paths.notebooks() / "middle").glob("*.yml"))
+    labels = {read_yaml(file)["label"] for file in files}
+    found: dict[str, dict[str, Claim]] = {}
+    for name, label, claims in map(_read, sorted(paths.figures().glob(f"*-*{_ENDING}"))):
+        if label in labels:
+            found[name] = {claim.id: claim for claim in claims} | found.get(name, {})
+    return {name: list(claims.values()) for name, claims in found.items()}
 
 
 def readme_table() -> str:
-    """The claims of `load_all` as the README's table.
+    """The claims of `load_all` and `load_middle` as the README's table, a column of verdicts each.
 
     Returns:
-        A Markdown table with one row per claim.
+        A Markdown table with one row per claim; without the middle column where nothing was run at that
+        scale.
     """
-    rows = [
-        f"| [{name[:2]}](notebooks/{name}.ipynb) | {_cell(claim.statement)} | {_cell(claim.source)} "
-        f"| {_cell(claim.verdict)} |"
-        for name, claims in load_all().items()
-        for claim in claims
-    ]
-    return "\n".join(["| notebook | claim | source | verdict |", "|---|---|---|---|", *rows])
+    small, middle = load_all(), load_middle()
+    columns = [small, middle] if middle else [small]
+    lines = []
+    for name in sorted(small.keys() | middle.keys()):
+        verdicts = [{claim.id: claim.verdict for claim in scale.get(name, [])} for scale in columns]
+        statements = {claim.id: claim for scale in columns for claim in scale.get(name, [])}
+        for id, claim in statements.items():
+            cells = (claim.statement, claim.source, *(verdict.get(id, "–") for verdict in verdicts))
+            lines.append(f"| [{name[:2]}](notebooks/{name}.ipynb) | {' | '.join(map(_cell, cells))} |")
+    heads = ["notebook", "claim", "source", "verdict", *(["photographs, middle scale"] if middle else [])]
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *lines])
+
+
+def _read(file: Path) -> tuple[str, str | None, list[Claim]]:
+    """A ledger's notebook, its run's label and its claims."""
+    ledger = read_json(file, remedy="run its notebook again (gncompanion reproduce)")
+    claims = [Claim(**claim) for claim in ledger["claims"]]
+    return ledger["notebook"], ledger["parameters"].get("label"), claims
 
 
 def _cell(text: str) -> str:

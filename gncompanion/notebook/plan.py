@@ -12,6 +12,8 @@ from gncompanion.tools.names import require_known
 
 __all__ = ["Job", "plan"]
 
+_SCALES = ("small", "middle", "full")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -21,13 +23,18 @@ class Job:
         name: Name of the run: the notebook's, or that of its parameter file.
         notebook: The .ipynb file.
         parameters: Values that papermill injects; empty for the committed defaults.
-        full: Whether the parameters are those of a file in notebooks/full/.
+        scale: "small", or the folder of the parameter file in notebooks/: "middle", "full".
     """
 
     name: str
     notebook: Path
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    full: bool = False
+    scale: str = "small"
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its trainings take hours, and go on where they stopped."""
+        return self.scale != "small"
 
     @property
     def executed(self) -> Path:
@@ -42,11 +49,15 @@ class Job:
     @property
     def runs(self) -> Path:
         """Where its training runs go."""
-        return paths.runs() if self.full else paths.scratch() / "runs" / self.name
+        return paths.runs() if self.lasts else paths.scratch() / "runs" / self.name
 
 
 def plan(
-    only: Sequence[str] = (), *, parameters: Mapping[str, Any] | None = None, full: bool = False
+    only: Sequence[str] = (),
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    full: bool = False,
+    middle: bool = False,
 ) -> list[Job]:
     """Choose what to run, and refuse every unknown notebook or parameter, and every bad value.
 
@@ -56,28 +67,32 @@ def plan(
             read as each of them declares the parameter.
         full: Run each notebook once for each of its parameter files notebooks/full/NN_*.yml, not once with
             its defaults.
+        middle: The same with notebooks/middle/NN_*.yml.
 
     Returns:
         The jobs, in the notebooks' order.
 
     Raises:
-        ValueError: A notebook or a parameter does not exist, a value is not what its notebook declares, or
-            there is nothing to run.
+        ValueError: A notebook or a parameter does not exist, a value is not what its notebook declares, there
+            is nothing to run, or two scales are chosen.
     """
+    if full and middle:
+        raise ValueError("choose one scale: full or middle")
+    scale = _SCALES[middle + 2 * full]
     declared = {notebook: declared_kinds(notebook) for notebook in _chosen(only)}
     for name in parameters or {}:
         require_known("none of the notebooks has a parameter", name, sorted(set().union(*declared.values())))
     jobs = []
     for notebook, valid in declared.items():
         shared = {name: value for name, value in (parameters or {}).items() if name in valid}
-        for run, settings in _settings(notebook, full=full):
+        for run, settings in _settings(notebook, scale):
             for name in settings:
                 require_known(f"{run}: {notebook.stem} has no parameter", name, valid)
             given = {**settings, **shared}
             values = {name: valid[name].take(f"{run}: {name}", value) for name, value in given.items()}
-            jobs.append(Job(run, notebook, values, full))
+            jobs.append(Job(run, notebook, values, scale))
     if not jobs:
-        raise ValueError(f"no notebooks/full/NN_*.yml for {', '.join(file.stem for file in declared)}")
+        raise ValueError(f"no notebooks/{scale}/NN_*.yml for {', '.join(file.stem for file in declared)}")
     return jobs
 
 
@@ -92,12 +107,12 @@ def _chosen(only: Sequence[str]) -> list[Path]:
     return sorted(chosen)
 
 
-def _settings(notebook: Path, *, full: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def _settings(notebook: Path, scale: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name and the parameters of each run of a notebook."""
-    if not full:
+    if scale == "small":
         yield notebook.stem, {}
         return
-    for file in sorted((notebook.parent / "full").glob(f"{notebook.stem[:2]}_*.yml")):
+    for file in sorted((notebook.parent / scale).glob(f"{notebook.stem[:2]}_*.yml")):
         settings = read_yaml(file)
         if not isinstance(settings, Mapping):
             raise ValueError(f"{file} must hold a mapping of names to values")

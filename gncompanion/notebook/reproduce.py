@@ -7,7 +7,7 @@ leaves the old file, with the commit that made it. Whoever wants to run a notebo
 running waits, since both would write to the same folders.
 
 The small runs train anew each time, in build/runs/NAME, so that a figure shows what the code does today. The
-full ones take hours and go on where they stopped, in `paths.runs()`.
+middle and full ones take hours and go on where they stopped, in `paths.runs()`.
 """
 
 import os
@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from gncompanion.notebook import figures
+from gncompanion.notebook.copies import keep_copy
 from gncompanion.notebook.execute import Outcome, execute
 from gncompanion.notebook.plan import Job
 from gncompanion.notebook.processes import processes
@@ -39,7 +40,8 @@ def reproduce(
         jobs: From `plan`.
         workers: Notebooks at a time; the processor's cores are shared out among them.
         output: Where figures and claims go; `paths.figures()` by default.
-        in_place: Also put the new outputs into the committed notebooks, for their maintainers.
+        in_place: Also put the new outputs into the committed notebooks, for their maintainers; those of the
+            middle scale become copies beside their parameter files.
 
     Returns:
         How each job ended; failures are also listed on standard error.
@@ -48,7 +50,7 @@ def reproduce(
         ValueError: Parameters that are not the committed ones and `in_place` together.
         ModuleNotFoundError: A package that runs notebooks is not installed.
     """
-    if in_place and any(job.parameters for job in jobs):
+    if in_place and any(job.parameters for job in jobs if job.scale != "middle"):
         raise ValueError("in place only with the default parameters: these are what is committed")
     require_modules("papermill", "ipykernel", "nbformat", "matplotlib", "psutil")
     output = output or paths.figures()
@@ -69,7 +71,7 @@ def _run_alone(job: Job, threads: int, output: Path, in_place: bool) -> Outcome:
         if outcome.error is None:
             gather(job.staging, output)
             if in_place:
-                _adopt_outputs(job)
+                keep_copy(job) if job.scale == "middle" else _adopt_outputs(job)
     return outcome
 
 
@@ -96,7 +98,7 @@ def gather(staging: Path, output: Path) -> None:
 
 
 def _clear(job: Job) -> None:
-    if not job.full:
+    if not job.lasts:
         shutil.rmtree(job.runs, ignore_errors=True)
     shutil.rmtree(job.staging, ignore_errors=True)
     job.staging.mkdir(parents=True)

@@ -58,6 +58,7 @@ FIELDS: dict[str, Kind] = {
     "captured": Flag(),
     "log_every": _COUNT,
     "checkpoint_every": _COUNT,
+    "judged_every": Maybe(_COUNT),
     "metrics": Name("classifier", METRIC_FAMILIES),
     "n_samples": Whole(2, 10**7, such_as=50_000),
     "references": Table({"FID": {"split": "train"}}, Options({"split": "train"})),
@@ -67,5 +68,6 @@ FIELDS: dict[str, Kind] = {
     "printed": Table({"FID": "21.7"}, Text("21.7", numbers=False), least=0),
     "source": Text("Table 3"),
     "device": Device(usable=False),
+    "data_title": Text("CIFAR-10"),
     "label": Text("small"),
 }

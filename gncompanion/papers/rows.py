@@ -19,6 +19,7 @@ from typing import Any
 from gncompanion.experiment import Experiment
 from gncompanion.papers.row_fields import FIELDS
 from gncompanion.papers.scoring import EvaluationProtocol
+from gncompanion.tools import checks
 from gncompanion.tools.markup import read_yaml
 from gncompanion.tools.names import require_known
 from gncompanion.training import Schedule
@@ -46,6 +47,7 @@ class Row:
         printed: The numbers that the paper prints, by metric, as text; empty = none.
         source: The place where it prints them.
         label: The name of the figures of a run of the notebook.
+        data_title: What figures call the data set; "" = its name.
 
     Raises:
         ValueError: A setting is unknown or missing, or one of the wrong kind.
@@ -63,12 +65,22 @@ class Row:
     printed: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     label: str = ""
+    data_title: str = ""
 
     def __post_init__(self) -> None:
         for name in OWN:
             FIELDS[name].check(name, getattr(self, name))
         if self.protocol.average and self.schedule.ema_decay is None:
             raise ValueError("average=True judges averaged weights, of which ema_decay=None makes none")
+        if (every := self.protocol.judged_every) is not None:
+            saved, steps = self.schedule.checkpoint_every, self.schedule.steps
+            fits = every % saved == 0 and steps % every == 0
+            checks.require(
+                "judged_every",
+                every,
+                fits,
+                f"a multiple of checkpoint_every={saved} that divides steps={steps}",
+            )
 
     def experiments(self) -> dict[tuple[str, int], Experiment]:
         """Make the experiments; nothing is opened or built for that.

@@ -16,19 +16,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gncompanion import data
 from gncompanion.data import Images
 from gncompanion.experiment import Run
 from gncompanion.metrics import (
+    EfficientNet,
     FeatureMap,
+    Features,
     Inception,
     Reference,
     Scores,
     evaluate,
     extract,
     open_reference,
+    precision_and_recall,
+    require_efficientnet,
     require_weights,
     train_classifier,
 )
@@ -45,7 +50,7 @@ __all__ = [
     "scores_file",
 ]
 
-METRIC_FAMILIES = ("inception", "classifier", "none")
+METRIC_FAMILIES = ("inception", "efficientnet", "classifier", "none")
 BATCH = 100  # samples at a time; in training mode their statistics normalise them
 SCORES = "scores.json"
 
@@ -55,8 +60,9 @@ class EvaluationProtocol:
     """How samples are judged.
 
     Attributes:
-        metrics: The family of metrics: "inception" (FID, KID, IS), "classifier" (the same of a small
-            classifier's features, for digits, which are not called so), or "none".
+        metrics: The family of metrics: "inception" (FID, KID, IS), "efficientnet" (the same, precision and
+            recall of EfficientNet-Lite0's features, for photographs, which are not called so), "classifier"
+            (of a small classifier's features, for digits), or "none".
         n_samples: Number of generated samples, from 2 on.
         references: The real images to compare with, by column: the data set's options that differ ("split"),
             and `n_samples` where fewer are compared. Of the first, the kernel distance is reported too.
@@ -64,6 +70,8 @@ class EvaluationProtocol:
         training_mode: Whether its batch normalization is in training mode, as in the official code.
         published_weights: Whether the Inception weights must be the published ones; the scores of others say
             that they are.
+        judged_every: Number of generator steps between two at which a run is judged on its way (`curves`), a
+            multiple of those between checkpoints; None = at the end alone.
 
     Raises:
         ValueError: The metrics are unknown, or a number is out of range.
@@ -78,6 +86,7 @@ class EvaluationProtocol:
     average: bool = False
     training_mode: bool = False
     published_weights: bool = True
+    judged_every: int | None = None
 
     def __post_init__(self) -> None:
         require_known("unknown metrics", self.metrics, METRIC_FAMILIES)
@@ -89,6 +98,8 @@ class EvaluationProtocol:
                 raise ValueError(f"{column}: {options!r} must be a mapping such as {{split: test}}")
             n = options.get("n_samples", self.n_samples)
             checks.whole(f"{column}: n_samples", n, low=2, high=self.n_samples)
+        if self.judged_every is not None:
+            checks.whole("judged_every", self.judged_every)
         for name in ("average", "training_mode", "published_weights"):
             checks.flag(name, getattr(self, name))
 
@@ -106,12 +117,14 @@ def require_metrics(
     Raises:
         FileNotFoundError: The Inception weights are missing, or real images; says where to put which, and how
             to go without.
-        ModuleNotFoundError: The package pytorch-fid or torch-fidelity is missing.
+        ModuleNotFoundError: A package that computes the features or the distances is missing.
         ValueError: The weights are not the published ones, or the protocol's references are no images of the
-            data set, or lack the labels that a classifier learns from.
+            data set, or too few, or lack the labels that a classifier learns from.
     """
     if dataset is not None and protocol.metrics != "none":
         _require_references(protocol, dataset, options or {})
+    if protocol.metrics == "efficientnet":
+        require_efficientnet()
     if protocol.metrics != "inception":
         return
     try:
@@ -166,8 +179,12 @@ def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
     found: dict[str, float] = {}
     for column, images in real.items():
         n = references[column].get("n_samples", protocol.n_samples)
-        scores = evaluate(fake.first(n), _reference(images, feature_map), splits=_splits(protocol, column))
-        found |= _named(scores, column, first=not found)
+        reference = _reference(images, feature_map)
+        scores = evaluate(fake.first(n), reference, splits=_splits(protocol, column))
+        first = not found
+        found |= _named(scores, column, first=first)
+        if first and protocol.metrics == "efficientnet":
+            found |= _precision_and_recall(fake.first(n), reference)
     return found
 
 
@@ -219,6 +236,8 @@ def _pixels(images: Images) -> Tensor:
 def _feature_map(protocol: EvaluationProtocol, run: Run) -> FeatureMap:
     if protocol.metrics == "inception":
         return _inception(str(run.device), protocol.published_weights)
+    if protocol.metrics == "efficientnet":
+        return _efficientnet(str(run.device))
     options = _options(run.settings["dataset_options"], next(iter(protocol.references.values())))
     return _classifier(run.settings["dataset"], json.dumps(options, sort_keys=True))
 
@@ -226,6 +245,11 @@ def _feature_map(protocol: EvaluationProtocol, run: Run) -> FeatureMap:
 @lru_cache(maxsize=1)  # many runs in a row are judged by one map
 def _inception(device: str, published: bool) -> FeatureMap:
     return Inception(device, verify=published)
+
+
+@lru_cache(maxsize=1)
+def _efficientnet(device: str) -> FeatureMap:
+    return EfficientNet(device)
 
 
 @lru_cache(maxsize=1)
@@ -243,6 +267,17 @@ def _samples(run: Run, protocol: EvaluationProtocol) -> Iterator[Tensor]:
     for seed, start in enumerate(range(0, protocol.n_samples, BATCH)):
         drawn = run.sample(BATCH, seed=seed, average=protocol.average, training_mode=protocol.training_mode)
         yield drawn[: protocol.n_samples - start]
+
+
+def _precision_and_recall(fake: Features, reference: Reference) -> dict[str, float]:
+    """Compare equally many images of each side, the real ones evenly spaced; {} where there are too few."""
+    n = min(len(fake), len(reference.values))
+    if n < 4:
+        return {}
+    evenly = torch.arange(n) * len(reference.values) // n
+    precision, recall = precision_and_recall(fake.values[:n], reference.values[evenly])
+    name = fake.made_by.split()[0]
+    return {f"precision ({name})": precision, f"recall ({name})": recall}
 
 
 def _named(scores: Scores, column: str, *, first: bool) -> dict[str, float]:

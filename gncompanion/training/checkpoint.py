@@ -2,7 +2,8 @@
 
 A file `step-000500-1f0c9a2b.pt` bears the first digits of its own SHA-256, so that a truncated or altered
 one is noticed, and a digest of its run's settings, so that one of another run is. The newest that is sound
-and fits is used. The last two are kept. What is saved is plain: tensors, numbers, text.
+and fits is used. The last two are kept, and those of the steps at which a run is to be judged. What is saved
+is plain: tensors, numbers, text.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ import torch
 from gncompanion.tools.files import write
 from gncompanion.tools.refusals import Refusal
 
-__all__ = ["SETTINGS_DIGEST", "newest", "ordered", "save"]
+__all__ = ["SETTINGS_DIGEST", "at", "newest", "ordered", "save"]
 
 KEPT = 2
 SETTINGS_DIGEST = "settings_digest"
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{8})\.pt")
 
 
-def save(folder: Path, step: int, content: dict[str, Any]) -> Path:
-    """Write a checkpoint, and remove all others but the newest of an earlier step.
+def save(folder: Path, step: int, content: dict[str, Any], *, keep_every: int | None = None) -> Path:
+    """Write a checkpoint, and remove all others but the newest of an earlier step and those to be kept.
 
     Args:
         folder: The folder of the checkpoints; made if need be.
         step: Number of generator steps done.
         content: Tensors, numbers and text, nested in dicts, lists and tuples.
+        keep_every: Checkpoints of multiples of this number of steps stay for good; None = none do.
 
     Returns:
         The file.
@@ -46,7 +48,7 @@ def save(folder: Path, step: int, content: dict[str, Any]) -> Path:
     path = folder / f"step-{step:06d}-{_digest(data)}.pt"
     write(path, data)
     earlier = [file for file in ordered(folder) if _step(file) < step]
-    keep = {path, *earlier[: KEPT - 1]}
+    keep = {path, *earlier[: KEPT - 1], *(f for f in earlier if keep_every and not _step(f) % keep_every)}
     for file in {*ordered(folder), *folder.glob(".step-*")} - keep:  # the latter are what a crash left
         file.unlink(missing_ok=True)
     return path
@@ -76,8 +78,53 @@ def newest(
         ValueError: The checkpoint is another run's.
         Refusal: There are checkpoints and all are damaged.
     """
+    return _newest(folder, ordered(folder), device, settings_digest, use)
+
+
+def at(
+    folder: Path,
+    step: int,
+    *,
+    device: torch.device | str = "cpu",
+    settings_digest: int | None = None,
+    use: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Read the checkpoint of a step, one of those that were kept.
+
+    Args:
+        folder: The folder of the checkpoints.
+        step: Number of generator steps done.
+        device: The device on which the tensors are to lie.
+        settings_digest: As in `newest`.
+        use: As in `newest`.
+
+    Returns:
+        The content, with its `step`.
+
+    Raises:
+        FileNotFoundError: There is none; says which are there.
+        ValueError: It is another run's.
+        Refusal: It is damaged.
+    """
+    kept = [path for path in ordered(folder) if _step(path) == step]
+    if content := _newest(folder, kept, device, settings_digest, use):
+        return content
+    there = ", ".join(str(_step(path)) for path in reversed(ordered(folder))) or "none"
+    raise FileNotFoundError(
+        f"no checkpoint of step {step} in {folder} (there: {there}): the run was trained without keeping it; "
+        "delete the folder, and train again"
+    )
+
+
+def _newest(
+    folder: Path,
+    paths: list[Path],
+    device: torch.device | str,
+    settings_digest: int | None,
+    use: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any] | None:
     damaged: list[str] = []
-    for path in ordered(folder):
+    for path in paths:
         try:
             content = _used(path, device, settings_digest, use)
         except _DamageError as damage:
@@ -85,7 +132,7 @@ def newest(
             continue
         if damaged:
             message = f"damaged: {', '.join(damaged)}; using {path.name}, the one before, instead"
-            warnings.warn(message, stacklevel=2)
+            warnings.warn(message, stacklevel=3)
         return content
     if damaged:
         raise Refusal(f"every checkpoint in {folder} is damaged ({', '.join(damaged)}): delete the folder")

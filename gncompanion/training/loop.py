@@ -48,6 +48,7 @@ class Training:
         folder: The folder for checkpoints; None = none are written.
         settings_digest: Digest of all that decides how the run turns out, which its checkpoints bear; None =
             they bear none.
+        keep_every: Checkpoints of multiples of this number of steps stay for good; None = the last two do.
 
     Attributes:
         step: Number of generator steps done.
@@ -61,6 +62,7 @@ class Training:
     seed: int = 0
     folder: Path | None = None
     settings_digest: int | None = None
+    keep_every: int | None = None
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +145,8 @@ class Training:
         recent = self._recent()
         if self.folder and self.share.rank == 0:
             known = {} if self.settings_digest is None else {checkpoint.SETTINGS_DIGEST: self.settings_digest}
-            checkpoint.save(self.folder, self.step, {**self.state(), **recent, **known})
+            content = {**self.state(), **recent, **known}
+            checkpoint.save(self.folder, self.step, content, keep_every=self.keep_every)
         self.share.wait()
 
     def _recent(self) -> dict[str, Any]:

@@ -38,6 +38,13 @@ def test_a_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
         image_folder(tmp_path)
 
 
+def test_a_relative_folder_may_lie_where_data_sets_do(tmp_path: Path, data_folder: Path) -> None:
+    save_random_picture(data_folder / "faces" / "a.png")
+    assert len(image_folder("faces")) == 1
+    with pytest.raises(FileNotFoundError, match=r"no folder faeces in .* or in .*"):
+        image_folder("faeces")
+
+
 def test_the_first_image_of_another_size_is_named(tmp_path: Path) -> None:
     for name, height in (("a", 6), ("b", 6), ("c", 7), ("d", 8)):
         save_random_picture(tmp_path / f"{name}.png", height)

@@ -106,6 +106,30 @@ def test_reads_the_default_runs_in_the_notebooks_order(ledger: Ledger, figures_f
     ]
 
 
+def test_the_middle_scale_has_a_column_of_its_own(
+    ledger: Ledger, figures_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "notebooks", lambda: tmp_path / "notebooks")
+    middle = tmp_path / "notebooks" / "middle"
+    middle.mkdir(parents=True)
+    (middle / "04_some.yml").write_text("label: some\n")
+    fill(ledger).save()
+    for label, verdict in (("some", "fails"), ("other", "holds")):
+        run = SimpleNamespace(name="04_theorem5", parameters={"label": label}, suffix=f"-{label}")
+        other = Ledger(run)
+        other.record("monotone", "Depth lowers L.", source="001, Theorem 5", verdict=verdict)
+        other.record("photographs", "Seen on photographs.", source="002", verdict=verdict)
+        other.save()
+    assert claims.readme_table().splitlines() == [
+        "| notebook | claim | source | verdict | photographs, middle scale |",
+        "|---|---|---|---|---|",
+        "| [04](notebooks/04_theorem5.ipynb) | Depth lowers L. | 001, Theorem 5 | holds | fails |",
+        r"| [04](notebooks/04_theorem5.ipynb) | \|L\| is 1. | 001 "
+        "| holds if the weights are orthogonal | – |",
+        "| [04](notebooks/04_theorem5.ipynb) | Seen on photographs. | 002 | – | fails |",
+    ]
+
+
 def test_the_readme_has_the_table_of_the_committed_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GNCOMPANION_FIGURES", raising=False)
     readme = (paths.root() / "README.md").read_text(encoding="utf-8")

@@ -16,6 +16,8 @@ def checkout(make_checkout: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
     cell = ("n: int = 3  # how many; in [1, 9]", TAG)
     folder = make_checkout(nb90_one=[cell], nb91_two=[cell], nb92_stuck=[("y: int = 1  # another", TAG)])
     (folder / "notebooks/full/90_big.yml").write_text("n: 8\n")
+    (folder / "notebooks/middle").mkdir()
+    (folder / "notebooks/middle/91_some.yml").write_text("n: 5\n")
     monkeypatch.setattr(paths, "notebooks", lambda: folder / "notebooks")
     return folder
 
@@ -43,6 +45,19 @@ class TestPlan:
             plan(parameters={"n": 4, "nn": 5})
         with pytest.raises(ValueError, match="a parameter 'y'"):
             plan(["90"], parameters={"y": 2})
+
+    def test_the_middle_scale_has_files_of_its_own_and_runs_that_last(self) -> None:
+        (job,) = plan(middle=True)
+        assert (job.name, job.parameters, job.scale, job.runs) == (
+            "91_some",
+            {"n": 5},
+            "middle",
+            paths.runs(),
+        )
+        with pytest.raises(ValueError, match=r"no notebooks/middle/NN_\*\.yml for 90_one"):
+            plan(["90"], middle=True)
+        with pytest.raises(ValueError, match="choose one scale: full or middle"):
+            plan(full=True, middle=True)
 
     def test_full_runs_once_for_each_parameter_file(self) -> None:
         jobs = plan(full=True)

@@ -59,8 +59,17 @@ FILES = tables.row_files()
         ({"printed": {"FID": 19.31}}, "printed: FID=19.31 must be a line of text, such as '21.7'"),
         ({"printed": "19.31"}, "printed='19.31' must be"),
         ({"steps": 0}, "steps=0 must be an integer from 1 to 1000000000, such as 1000"),
-        ({"metrics": "fid"}, "unknown metrics 'fid' (valid: inception, classifier, none)"),
+        ({"metrics": "fid"}, "unknown metrics 'fid' (valid: inception, efficientnet, classifier, none)"),
         ({"n_samples": 1}, "n_samples=1 must be an integer from 2 to 10000000, such as 50000"),
+        ({"judged_every": 0}, "judged_every=0 must be an integer from 1 to 1000000000, such as"),
+        (
+            {"steps": 40, "checkpoint_every": 10, "judged_every": 15},
+            "judged_every=15 must be a multiple of checkpoint_every=10 that divides steps=40",
+        ),
+        (
+            {"steps": 50, "checkpoint_every": 10, "judged_every": 20},
+            "judged_every=20 must be a multiple of checkpoint_every=10 that divides steps=50",
+        ),
         (
             {"average": True, "ema_decay": None},
             "average=True judges averaged weights, of which ema_decay=None",

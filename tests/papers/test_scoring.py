@@ -21,7 +21,7 @@ from gncompanion.papers.scoring import (
     scores_file,
 )
 from gncompanion.tools import paths
-from tests.helpers.pictures import save_random_picture
+from tests.helpers.pictures import Moments, save_random_picture
 
 NAMES = [
     "Fréchet distance (classifier)",
@@ -120,6 +120,33 @@ def test_inceptions_columns_bear_the_protocols_names() -> None:
 def test_other_weights_make_no_fid() -> None:
     scores = metrics.Scores(9.0, 7.0, 0.1, 0.01, 0.002, 10, 10, "unverified-inception 1f0c")
     assert not {"FID", "FID train", "IS"} & scoring._named(scores, "FID train", first=True).keys()
+
+
+def test_photographs_are_also_judged_by_precision_and_recall(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GNCOMPANION_DATA", str(tmp_path))
+    monkeypatch.setattr(scoring, "EfficientNet", lambda device: Moments())  # its features are not the matter
+    scoring._efficientnet.cache_clear()
+    found = judge(run, EvaluationProtocol("efficientnet", 50, references={"all": {}, "again": {}}))
+    scoring._efficientnet.cache_clear()
+    assert [name for name in found if name.startswith(("prec", "rec"))] == [
+        "precision (moments)", "recall (moments)"
+    ]  # fmt: skip
+    real = metrics.extract(Moments(), metrics.batches(data.load("digits").images)).values
+    fake = metrics.extract(Moments(), [run.sample(100)[:50]]).values
+    evenly = real[torch.arange(50) * len(real) // 50]
+    assert (found["precision (moments)"], found["recall (moments)"]) == metrics.precision_and_recall(
+        fake, evenly
+    )
+
+
+def test_a_missing_package_is_named_before_photographs_are_trained_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics.efficientnet, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="EfficientNet-Lite0's features need efficientnet-lite-pyt"):
+        require_metrics(EvaluationProtocol("efficientnet"))
 
 
 def test_nothing_is_measured_for_none(run: Run) -> None:

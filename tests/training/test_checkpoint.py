@@ -68,6 +68,24 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path)["step"] == 1_000_000
 
 
+def test_those_to_be_kept_stay_and_are_found_by_their_step(tmp_path: Path) -> None:
+    for step in (5, 10, 15, 20, 25):
+        checkpoint.save(tmp_path, step, {"value": step}, keep_every=10)
+    assert [file.name[:11] for file in checkpoint.ordered(tmp_path)] == [
+        "step-000025", "step-000020", "step-000010"
+    ]  # fmt: skip
+    assert [checkpoint.at(tmp_path, step)["value"] for step in (10, 20, 25)] == [10, 20, 25]
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 15 in .* \(there: 10, 20, 25\)"):
+        checkpoint.at(tmp_path, 15)
+
+
+def test_a_damaged_one_that_was_kept_is_an_error(tmp_path: Path) -> None:
+    damage(checkpoint.save(tmp_path, 10, {"value": 1}, keep_every=10), "empty")
+    saved(tmp_path, 20)
+    with pytest.raises(RuntimeError, match="step-000010"):
+        checkpoint.at(tmp_path, 10)
+
+
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     others = [tmp_path / name for name in ("settings.json", "step-final.pt", "step-000001-0123456z.pt")]
     for other in others:

@@ -1,0 +1,73 @@
+"""A run judged on its way: the scores of the checkpoints that it has kept, each measured once.
+
+<run>/scores-000250.json      the scores after 250 generator steps, with how they were measured
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gncompanion.experiment import Experiment, plain
+from gncompanion.papers.scoring import EvaluationProtocol, judge
+from gncompanion.tools.files import write
+
+__all__ = ["judged_steps", "scores_over_steps"]
+
+
+def judged_steps(experiment: Experiment, protocol: EvaluationProtocol) -> list[int]:
+    """List the numbers of steps after which a run is judged.
+
+    Args:
+        experiment: The experiment.
+        protocol: How it is judged.
+
+    Returns:
+        Multiples of `judged_every` up to the last step, which is one of them; the last step alone where there
+        is no `judged_every`.
+    """
+    steps = experiment.schedule.steps
+    every = protocol.judged_every or steps
+    return [*range(every, steps, every), steps]
+
+
+def scores_over_steps(
+    experiment: Experiment, protocol: EvaluationProtocol, folder: Path | None = None
+) -> dict[int, dict[str, float]]:
+    """Judge a finished run after each of `judged_steps`; what was measured the same way is read.
+
+    Args:
+        experiment: The experiment; its run is finished, and was trained with the protocol's `judged_every`.
+        protocol: How to judge it.
+        folder: The run's folder; None = the experiment's.
+
+    Returns:
+        Numbers by column, by the number of steps.
+
+    Raises:
+        FileNotFoundError: A step's checkpoint was not kept, or what `judge` needs is missing.
+        ValueError, ModuleNotFoundError: As in `judge`.
+    """
+    folder = folder or experiment.folder()
+    how: Mapping[str, Any] = plain({**asdict(protocol), "judged_every": None})
+    return {
+        step: _scores(experiment, protocol, folder, step, how) for step in judged_steps(experiment, protocol)
+    }
+
+
+def _scores(
+    experiment: Experiment, protocol: EvaluationProtocol, folder: Path, step: int, how: Mapping[str, Any]
+) -> dict[str, float]:
+    file = folder / f"scores-{step:06d}.json"
+    if file.exists():
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["protocol"] == how:
+            scores: dict[str, float] = content["scores"]
+            return scores
+    scores = judge(experiment.at(step, folder), protocol)
+    content = {"scores": scores, "protocol": how, "step": step}
+    write(file, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    return scores
