@@ -169,7 +169,7 @@ class Tape:
         return found[0]
 
     def _plan(self, wanted: Callable[[Step], bool]) -> list[tuple[Step, set[int], set[int]]]:
-        """The steps to take; of each, the slots that nothing needs after it, and those that others need of it."""
+        """The steps to take; of each, the slots that nothing needs after it, and its outputs needed later."""
         needed: set[int] = set()
         plan = []
         for step in reversed(self.steps):
