@@ -48,7 +48,8 @@ def flops(do: Callable[[], object]) -> int:
     """
     with FlopCount() as counter:
         do()
-    return counter.total
+    found: int = counter.total
+    return found
 
 
 def count(variant: str, *arguments: Any, only: Collection[str] = PARTS, **settings: Any) -> dict[str, Cost]:

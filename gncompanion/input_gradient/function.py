@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -38,8 +37,10 @@ from gncompanion.input_gradient.coupling import are_coupled, can_be_checked, kno
 from gncompanion.input_gradient.frozen_gates import start, through_frozen_gates
 from gncompanion.input_gradient.per_sample import norms
 from gncompanion.input_gradient.recorder import Recorder
+from gncompanion.input_gradient.second_derivative import CustomFunctions, DifferentiableAttention
 from gncompanion.input_gradient.tape import Tape
-from gncompanion.input_gradient.torch_internals import excluded_from_compile
+from gncompanion.input_gradient.torch_internals import excluded_from_compile, is_transformed
+from gncompanion.input_gradient.unmoved import unmoved
 
 __all__ = ["METHODS", "Unsupported", "gradient_norm", "unsupported_reason", "value_and_input_gradient"]
 
@@ -98,7 +99,7 @@ def value_and_input_gradient(
         leaf = x if x.requires_grad else _leaf(x)
         root = leaf.clone()  # an in-place first layer must not reach the caller's tensor
         recorder = Recorder(root, critic, keep=verify or _may_learn(critic))
-        with recorder if method != "autograd" else nullcontext():
+        with recorder if method != "autograd" else DifferentiableAttention():
             f = critic(root, *args, **kwargs)
         f = _one_value_per_sample(f, len(x))
         found, why = None, None if method == "autograd" else recorder.finish(f)
@@ -139,6 +140,8 @@ def gradient_norm(f: Tensor, g: Tensor) -> Tensor:
 def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> str | None:
     """Say why the fast method does not apply to a critic, or None where it does.
 
+    Buffers, such as running statistics, and the random state are left as they were.
+
     Args:
         critic: Any callable, as in `value_and_input_gradient`.
         x: Inputs (N, ...).
@@ -148,10 +151,11 @@ def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **k
     Returns:
         The reason, which names the module and the operation; None where the fast method applies.
     """
-    try:
-        value_and_input_gradient(critic, x, *args, method="linear", **kwargs)
-    except Unsupported as why:
-        return str(why)
+    with unmoved(critic, x):
+        try:
+            value_and_input_gradient(critic, x, *args, method="linear", **kwargs)
+        except Unsupported as why:
+            return str(why)
     return None
 
 
@@ -160,6 +164,10 @@ def _check(critic: Callable[..., Tensor], x: Tensor, method: str) -> None:
         raise ValueError(  # its all-reduce would wait for the first backward, which is the input gradient's
             "a critic in DistributedDataParallel with static_graph=True would not be synchronised: "
             "wrap GradientNorm(critic) in it instead"
+        )
+    if is_transformed():  # it would see the primitive's own calls of autograd, and not through them
+        raise ValueError(
+            "torch.func's transforms do not see the primitive: use torch.autograd.grad or backward"
         )
     if method not in METHODS:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
@@ -182,7 +190,12 @@ def _may_learn(critic: Callable[..., Tensor]) -> bool:
 
 def _one_value_per_sample(f: Any, n: int) -> Tensor:
     if not isinstance(f, Tensor):
-        raise ValueError(f"the critic must return one tensor, not {type(f).__name__}")
+        raise ValueError(
+            f"the critic must return one tensor, not {type(f).__name__}: wrap it in a function that keeps "
+            "what else it returns, and returns the value alone"
+        )
+    if n == f.numel() == 1 and f.dim() == 0:  # what squeeze() makes of a batch of one
+        return f
     if f.numel() != n or f.dim() == 0 or f.shape[0] != n:
         raise ValueError(
             f"the critic must give one value per sample, ({n},) or ({n}, 1); it gave {tuple(f.shape)}. "
@@ -192,7 +205,12 @@ def _one_value_per_sample(f: Any, n: int) -> Tensor:
 
 
 def _differentiated(
-    f: Tensor, sources: list[GradientEdge], *, create_graph: bool = False, retain_graph: bool = False
+    f: Tensor,
+    sources: list[GradientEdge],
+    ones: Tensor | None = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
     """∂ Σ f by the first source, which is x, and by the others, some of which f may not depend on."""
     if not f.requires_grad:
@@ -200,7 +218,7 @@ def _differentiated(
     g, *others = torch.autograd.grad(
         f,
         sources,
-        torch.ones_like(f),
+        torch.ones_like(f) if ones is None else ones,
         create_graph=create_graph,
         retain_graph=create_graph or retain_graph,
         allow_unused=True,
@@ -219,10 +237,12 @@ def _twice(
     create_graph: bool,
 ) -> Tensor:
     """∇f with a graph of its own, to be differentiated twice; warns where samples are coupled."""
-    coupled = known_coupling(critic) if why and len(f) > 1 else False
+    coupled = known_coupling(critic) if why and f.numel() > 1 else False
     if coupled is None and not can_be_checked(f):
         coupled = isinstance(why, CoupledSamples)
-    g, _ = _differentiated(f, [source], create_graph=create_graph, retain_graph=coupled is None)
+    custom = CustomFunctions(f) if create_graph else None
+    ones = torch.ones_like(f).requires_grad_(bool(custom and custom.nodes))
+    g, _ = _differentiated(f, [source], ones, create_graph=create_graph, retain_graph=coupled is None)
     if coupled is None:
         coupled = are_coupled(f, source, g)
         remember(critic, coupled)
@@ -232,7 +252,7 @@ def _twice(
             "values, not of each sample's own",
             stacklevel=3,
         )
-    return g
+    return custom.guarded(g) if custom else g
 
 
 def _through_frozen_gates(
@@ -253,7 +273,7 @@ def _verify(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:
     ones = torch.ones_like(f)
     with torch.no_grad():
         found = tape.value(ones, start(ones, x, g)).double()
-        squared = g.double().flatten(1).square().sum(1).view_as(f)
+        squared = g.double().reshape(len(g), -1).square().sum(1).view_as(f)
     lowest = min((t.dtype for t in (f, g)), key=lambda dtype: -torch.finfo(dtype).eps)
     error = (found - f.double() - squared).abs() / (f.double().abs() + squared).clamp_min(
         torch.finfo(lowest).tiny
@@ -269,4 +289,4 @@ def _verify(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:
 
 def _affine_in(x: Tensor, f: Tensor, g: Tensor) -> Tensor:
     """f + ⟨x - x₀, g⟩ at x₀ = x: the same value, with slope g in x, differentiable through g once more."""
-    return f + ((x - x.detach()) * g).flatten(1).sum(1).to(f.dtype).view_as(f)
+    return f + ((x - x.detach()) * g).reshape(len(x), -1).sum(1).to(f.dtype).view_as(f)

@@ -35,7 +35,7 @@ def norms(x: Tensor) -> Tensor:
     Returns:
         The norms, (N,).
     """
-    flat = x.flatten(1)
+    flat = x.reshape(len(x), -1)
     # Scaled, since the squares of a deep critic's gradient may underflow; the scale cancels, in ∂n/∂x too.
     scale = flat.detach().abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     lengths: Tensor = torch.linalg.vector_norm(flat / scale, dim=1)

@@ -15,6 +15,7 @@ and whatever else happens, the record is refused, with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from gncompanion.input_gradient.calls import Call, CoupledSamples, Unsupported, place_of
 from gncompanion.input_gradient.rules import RULES, applied
+from gncompanion.input_gradient.second_derivative import ATTENTION, math_kernel
 from gncompanion.input_gradient.stand_ins import Given, StepWriter, reaches
 from gncompanion.input_gradient.tape import Step, tensors_in
 from gncompanion.input_gradient.torch_internals import hooks_made, is_view, version
@@ -45,6 +47,7 @@ LOOKS = frozenset(  # what is asked of a tensor that neither changes it nor give
     | {getattr(Tensor, name) for name in ("size", "dim", "numel", "__len__", "stride", "is_contiguous")}
     | {Tensor.is_floating_point, torch.is_floating_point, torch.numel}
 )
+_NOTHING = nullcontext()
 Completed = Callable[[Any], tuple[Tensor, ...]]
 NODE = BASE["grad_fn"].__get__  # on which a hook may change a gradient
 
@@ -137,7 +140,14 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if self.refusal is not None or function in LOOKS:
+        if function in LOOKS:
+            return function(*args, **kwargs)
+        with math_kernel() if function in ATTENTION else _NOTHING:
+            return self._watch(function, args, kwargs)
+
+    def _watch(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run any call; where it has to do with what is tracked, with care."""
+        if self.refusal is not None:
             return function(*args, **kwargs)
         seen: dict[int, Known] = {}
         others: list[Given] = []

@@ -33,7 +33,7 @@ __all__ = [
 
 
 def reshape(call: Call) -> Replay:
-    """view, reshape, flatten, unflatten: each sample stays a block of rows, while their number fits."""
+    """view, reshape, flatten, unflatten: row-major: a sample stays a block of rows, if their number fits."""
     only_first_tracked(call)
     require_supported(not isinstance(call.argument(1, "dtype"), torch.dtype), "it reinterprets bits")
     return run_again(call)

@@ -165,7 +165,7 @@ class Tape:
         return found[0]
 
     def _plan(self, wanted: Callable[[Step], bool]) -> list[tuple[Step, set[int], set[int]]]:
-        """The steps to take; of each, the slots that are not needed after it, and those that are filled."""
+        """The steps to take; of each, the slots that nothing needs after it, and its outputs needed later."""
         needed: set[int] = set()
         plan = []
         for step in reversed(self.steps):

@@ -2,6 +2,7 @@
 
 version         there is no public way to ask whether a tensor was changed in place
 is_view         nor whether it shows another tensor's memory
+is_transformed  nor whether a transform of torch.func is at work
 storage_key     nor whether two tensors share memory
 hooks_made      nor whether a node of autograd's graph has a hook
 owned           a tensor from a weak reference may outlive its Python object, unless torch is told
@@ -11,11 +12,21 @@ excluded_from_compile    as torch.compiler.disable, which imports the compiler a
 
 from __future__ import annotations
 
+import torch
+import torch._C._functorch
 import torch._compile
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["excluded_from_compile", "hooks_made", "is_view", "owned", "storage_key", "version"]
+__all__ = [
+    "excluded_from_compile",
+    "hooks_made",
+    "is_transformed",
+    "is_view",
+    "owned",
+    "storage_key",
+    "version",
+]
 
 excluded_from_compile = torch._compile._disable_dynamo
 
@@ -42,6 +53,11 @@ def storage_key(tensor: Tensor) -> int | None:
 def hooks_made() -> int:
     """Count all hooks ever registered, on tensors, nodes and modules alike."""
     return RemovableHandle.next_id
+
+
+def is_transformed() -> bool:
+    """Tell whether a transform of torch.func, such as grad or vmap, is at work."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def owned(tensor: Tensor | None) -> Tensor | None:

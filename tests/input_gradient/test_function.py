@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from gncompanion.constraints import build
-from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
+from gncompanion.input_gradient import gradient_norm, unsupported_reason, value_and_input_gradient
 from gncompanion.models import DCGANCritic, ResNetCritic
 from tests.helpers.double_backpropagation import (
     FORMULA,
@@ -165,6 +165,46 @@ def test_the_norm_neither_underflows_nor_overflows(scale: float) -> None:
 def test_bad_input_is_refused(critic: Callable[..., Tensor], x: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         value_and_input_gradient(critic, x)
+
+
+def test_a_batch_of_one_may_come_back_as_a_number() -> None:
+    critic = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).double()
+    x = inputs((3,))[:1]
+    f, g = value_and_input_gradient(lambda x: critic(x).squeeze(), x)
+    expected = value_and_input_gradient(critic, x)
+    assert f.shape == () and gradient_norm(f, g).shape == ()
+    torch.testing.assert_close(f, expected[0].squeeze()), torch.testing.assert_close(g, expected[1])
+    grads = []
+    for value, slope in ((f, g), expected):
+        loss = (value / gradient_norm(value, slope)).sum()
+        grads.append(
+            torch.autograd.grad(loss, list(critic.parameters()), materialize_grads=True, allow_unused=True)
+        )
+    torch.testing.assert_close(*grads)
+
+
+def test_inputs_of_no_further_dimension() -> None:
+    weight = torch.tensor(2.0, requires_grad=True)
+    f, g = value_and_input_gradient(lambda x: F.relu(x * weight), torch.tensor([-1.0, 3.0]))
+    assert f.tolist() == [0.0, 6.0] and g.tolist() == [0.0, 2.0]
+    assert torch.autograd.grad(gradient_norm(f, g).sum() + f.sum(), weight)[0] == 4.0  # 1 and x = 3
+
+
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.vmap])
+def test_transforms_are_refused(transform: Callable[..., Callable[..., Tensor]]) -> None:
+    critic = nn.Linear(3, 1)
+    with pytest.raises(ValueError, match=r"torch.func's transforms do not see the primitive"):
+        transform(lambda x: value_and_input_gradient(critic, x)[0].sum())(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("last", [nn.LeakyReLU(), nn.Tanh()])
+def test_to_ask_changes_nothing(last: nn.Module) -> None:
+    first = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4))
+    critic = nn.Sequential(first, nn.Dropout(), nn.Linear(4, 4), nn.BatchNorm1d(4), last, nn.Linear(4, 1))
+    buffers, state = [b.clone() for b in critic.buffers()], torch.get_rng_state()
+    assert unsupported_reason(critic, torch.randn(N, 3, generator=seeded())) is not None
+    assert all(torch.equal(a, b) for a, b in zip(buffers, critic.buffers(), strict=True))
+    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_an_unknown_method_is_refused() -> None:
