@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from gncompanion.input_gradient.calls import Call, Replay, Unsupported
-from gncompanion.input_gradient.tape import Saved, Slot, Step, Tape, autocast_state, copies, mapped
+from gncompanion.input_gradient.tape import NESTS, Saved, Slot, Step, Tape, autocast_state, copies, mapped
 from gncompanion.input_gradient.torch_internals import version
 from gncompanion.input_gradient.tracked import Known
 
@@ -61,7 +61,7 @@ class StepWriter:
         inputs: list[int] = []
         saved: list[int] = []
 
-        def stand_in(value: Any) -> Any:  # which does not call itself: it would keep all this alive
+        def stand_in(value: Any) -> Any:
             if type(value) in _SIMPLE:
                 return value
             if not isinstance(value, Tensor):
@@ -75,8 +75,9 @@ class StepWriter:
                 saved.append(kept.index)
             return kept
 
-        args = [mapped(stand_in, value) for value in replay.args]
-        kwargs = {name: mapped(stand_in, value) for name, value in replay.kwargs.items()}
+        # Not by recursion: a function that names itself is a circle, which would keep the activations alive.
+        args = [mapped(stand_in, v) if type(v) in NESTS else stand_in(v) for v in replay.args]
+        kwargs = mapped(stand_in, replay.kwargs) if replay.kwargs else {}
         weights = tuple(sorted(self.tape.weights.keys() & saved)) if saved else ()
         autocast, gradients = autocast_state(self._device), replay.gradients
         if gradients is not None and (autocast is not None or not _are_leading(weights, args)):

@@ -16,7 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Saved", "Slot", "Step", "Tape", "autocast_state", "copies", "mapped", "run", "tensors_in"]
+__all__ = [
+    "NESTS",
+    "Saved",
+    "Slot",
+    "Step",
+    "Tape",
+    "autocast_state",
+    "copies",
+    "mapped",
+    "run",
+    "tensors_in",
+]
 
 Autocast = torch.dtype  # to which floating point is cast
 COPIED = 2**14  # elements up to which a weight is copied: biases and gains, not kernels
@@ -65,12 +76,16 @@ class Step:
     def filled(self, values: dict[int, Tensor], saved: Sequence[Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """Its arguments, with the tensors in their places."""
 
-        def tensor(leaf: Any) -> Any:  # which does not call itself: it would keep these tensors alive
+        def tensor(leaf: Any) -> Any:
             kind = type(leaf)
-            return values[leaf.index] if kind is Slot else saved[leaf.index] if kind is Saved else leaf
+            if kind is Slot:
+                return values[leaf.index]
+            if kind is Saved:
+                return saved[leaf.index]
+            return leaf
 
-        kwargs = {name: mapped(tensor, leaf) for name, leaf in self.kwargs.items()}
-        return [mapped(tensor, leaf) for leaf in self.args], kwargs
+        kwargs = mapped(tensor, self.kwargs) if self.kwargs else {}
+        return [mapped(tensor, leaf) if type(leaf) in NESTS else tensor(leaf) for leaf in self.args], kwargs
 
 
 Act = Callable[[Step, Tensor, list[Any], dict[str, Any], bool], Sequence[Any]]
@@ -186,13 +201,13 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
     """Apply a function to the leaves of nested tuples, lists and dicts."""
     kind = type(value)
     if kind is tuple or kind is list:
-        return kind([mapped(function, v) if type(v) in _NESTS else function(v) for v in value])
+        return kind([mapped(function, v) if type(v) in NESTS else function(v) for v in value])
     if kind is dict:
         return {k: mapped(function, v) for k, v in value.items()}
     return function(value)
 
 
-_NESTS = (tuple, list, dict)
+NESTS = (tuple, list, dict)
 _NOTHING = nullcontext()
 
 

@@ -1,5 +1,8 @@
 """The record and its replay: a broken one is noticed, also under autocast, and no mode stays behind."""
 
+import gc
+from weakref import ReferenceType, ref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -140,6 +143,37 @@ def test_a_critic_that_raises_leaves_no_mode_behind() -> None:
     with pytest.raises(KeyError, match="inside"):
         value_and_input_gradient(broken, torch.zeros(2, 3))
     assert torch.overrides._get_current_function_mode() is None and torch.is_grad_enabled()
+
+
+def test_no_activation_waits_for_the_garbage_collector() -> None:
+    seen: list[ReferenceType[Tensor]] = []
+
+    def critic(x: Tensor) -> Tensor:
+        h = torch.cat([F.dropout(F.relu(layer(x))), x], 1)
+        seen.append(ref(h))
+        return h.sum(1)
+
+    layer = nn.Linear(3, 4)
+    gc.collect()
+    gc.disable()
+    try:
+        f, g = value_and_input_gradient(critic, inputs((3,), torch.float32), method="linear")
+        assert seen[0]() is None
+        (f.sum() + g.square().sum()).backward()
+        assert not any(isinstance(thing, Tensor) for thing in _garbage())
+    finally:
+        gc.enable()
+
+
+def _garbage() -> list[object]:
+    """What only the collector would free."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return list(gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def test_waits_for_no_device() -> None:

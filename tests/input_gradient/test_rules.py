@@ -178,7 +178,7 @@ def test_what_public_critics_use(operation: Callable[[Tensor, Tensor], Tensor]) 
         lambda h: F.dropout(h, 0.4),
         lambda h: F.dropout(h * 1.0, 0.4, inplace=True),
         lambda h: torch.dropout(h, 0.4, True) + F.dropout(h, 1.0) + F.dropout(h, 0.0),
-        lambda h: F.dropout2d(h.view(N, 3, 2, 1), 0.5).flatten(1),
+        lambda h: F.dropout2d(h.view(N, 3, 2, 1), 0.2).flatten(1),
         lambda h: nn.AlphaDropout(0.4)(h) + nn.FeatureAlphaDropout(0.4)(h.view(N, 3, 2)).flatten(1),
         lambda h: nn.RReLU()(h) + F.rrelu(h),
     ],
