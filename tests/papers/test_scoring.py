@@ -212,6 +212,7 @@ def test_too_few_real_images_are_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GNCOMPANION_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("GNCOMPANION_RUNS", str(tmp_path / "runs"))
     settings = few_images(tmp_path / "eight")
     protocol = EvaluationProtocol("classifier", 10)
     message = "FID: 8 real images cannot be split into 5 parts of at least 2 for the kernel distance: set"
