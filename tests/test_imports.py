@@ -38,7 +38,7 @@ LIBRARIES = {  # beyond the standard library
     "constraints": {"torch"},
     "models": {"torch"},
     "lipschitz": {"torch", "numpy", "scipy"},
-    "theory": {"torch", "numpy", "scipy", "ot"},
+    "theory": {"torch", "numpy", "scipy", "ot", "cma"},
     "metrics": {"torch", "numpy", "pytorch_fid", "torch_fidelity"},
 }
 TWO_THINGS = {  # names that modules give to different things, and the reason
