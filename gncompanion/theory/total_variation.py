@@ -84,17 +84,19 @@ class CubeWalls(nn.Module):
         super().__init__()
         apart = (positive[:, None] - negative).abs().amax(-1).min().item()
         require("the least distance between the two sets of points", apart, apart > 0, "positive")
-        self.half = apart / 4 if half is None else half
-        require("half", self.half, 0 < 2 * self.half < apart, f"positive and below {apart / 2}")
-        self.steepness = 1 / (apart - 2 * self.half)
+        self.half_edge = apart / 4 if half is None else half
+        require("half", self.half_edge, 0 < 2 * self.half_edge < apart, f"positive and below {apart / 2}")
+        self.steepness = 1 / (apart - 2 * self.half_edge)
+        self.centres: Tensor
         self.register_buffer("centres", torch.cat([positive, negative]))
         self.n_positive = len(positive)
 
     def forward(self, x: Tensor) -> Tensor:
         """Score each point: x (N, d) -> (N,), from −1 to 1."""
-        outside = ((x[:, None] - self.centres).abs() - self.half).clamp_min(0).amax(-1)
+        outside = ((x[:, None] - self.centres).abs() - self.half_edge).clamp_min(0).amax(-1)
         towards, away = outside[:, : self.n_positive].amin(1), outside[:, self.n_positive :].amin(1)
-        return (self.steepness * (away - towards)).clamp(-1, 1)
+        f: Tensor = (self.steepness * (away - towards)).clamp(-1, 1)
+        return f
 
 
 def staircase_direction(
@@ -153,12 +155,12 @@ def step_critic(
     need = 2 * len(change)
     width = whole("width", max(need, 1) if width is None else width, low=max(need, 1))
     critic = MLPCritic(len(u), width=width, depth=1, generator=torch.Generator()).double()
-    hidden, last = critic.features[0], critic.head[0]
     with torch.no_grad():
         for parameter in critic.parameters():
             parameter.zero_()
-        hidden.weight[:need] = u
-        hidden.bias[:need] = -torch.cat([middle - 1 / k, middle + 1 / k])
-        last.weight[0, :need] = torch.cat([turn, -turn])
-        last.bias.fill_(sign[0])
+        weight, bias, last, offset = critic.parameters()
+        weight[:need] = u
+        bias[:need] = -torch.cat([middle - 1 / k, middle + 1 / k])
+        last[0, :need] = torch.cat([turn, -turn])
+        offset.fill_(sign[0])
     return critic

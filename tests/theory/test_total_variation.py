@@ -75,7 +75,9 @@ def test_equal_masses_are_in_neither_set() -> None:
 def test_the_walls_are_piecewise_linear_and_1_on_the_cubes() -> None:
     real, fake = near(5, 2)
     walls = CubeWalls(real, fake)
-    inside = real + 0.99 * walls.half * (2 * torch.rand(5, 2, generator=torch.Generator().manual_seed(0)) - 1)
+    inside = real + 0.99 * walls.half_edge * (
+        2 * torch.rand(5, 2, generator=torch.Generator().manual_seed(0)) - 1
+    )
     assert GradientNorm(walls)(inside).tolist() == [1.0] * 5
     x = torch.lerp(real, fake, 0.37)
     hessian = torch.autograd.functional.hessian(lambda x: walls(x).sum(), x)
