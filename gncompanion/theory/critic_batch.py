@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -66,7 +67,7 @@ class Shape(NamedTuple):
         """Split rows of numbers into weights and biases: (R, P) -> [(R, out, in), (R, 1, out)] per layer."""
         sizes = [self.in_dim, *[self.width] * self.depth, 1]
         found, at = [], 0
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             weight = theta[:, at : at + n_in * n_out].view(-1, n_out, n_in)
             at += n_in * n_out
             found.append((weight, theta[:, None, at : at + n_out]))
@@ -140,7 +141,8 @@ class Contest:
 
     def slopes(self, theta: Tensor) -> Tensor:
         """Compute the lengths of the gradients ∇D̂ that the points of Q would get: (S, P) -> (S, m)."""
-        return torch.linalg.vector_norm(self.pushes(theta), dim=-1)
+        found: Tensor = torch.linalg.vector_norm(self.pushes(theta), dim=-1)
+        return found
 
     def pushes(self, theta: Tensor) -> Tensor:
         """Compute ∇D̂ at the points of Q, uphill: (S, P) -> (S, m, d); 0 where n = 0."""

@@ -1,25 +1,25 @@
 """Ways to raise a contest's value V(θ): those that see the jumps of D̂, and those that do not.
 
-    Backpropagation      Adam on ∂V/∂θ as automatic differentiation gives it: no term for the jumps
-    SmoothedSteps        Adam on the gradient of the smoothed value V_σ(θ) = E V(θ + σε), ε ~ N(0, I), estimated
-                         with antithetic pairs of ε, in two ways from the same ε:
-        seeing=True      E [V(θ + σε) ε] / σ         score function (evolution strategies): unbiased, jumps and all
-        seeing=False     E [∂V/∂θ (θ + σε)]          backpropagation at the noisy weights: the same expectation but
-                                                     for the jumps, which are the only difference of the two
-    CovarianceSearch     CMA-ES: values only, on whole populations
-    QuasiNewton          L-BFGS with a line search, on ∂V/∂θ
+    Backpropagation     Adam on ∂V/∂θ as automatic differentiation gives it: no term for the jumps
+    SmoothedSteps       Adam on the gradient of V_σ(θ) = E V(θ + σε), ε ~ N(0, I), which is smooth, estimated
+                        with antithetic pairs of ε in one of two ways:
+                            E [V(θ + σε) ε] / σ     the score function (evolution strategies): unbiased
+                            E [∂V/∂θ (θ + σε)]      backpropagation at noisy weights: without the jumps' part,
+                                                    in which alone the two expectations differ
+    CovarianceSearch    CMA-ES: values only, of whole populations
+    QuasiNewton         L-BFGS with a line search, on ∂V/∂θ
 
-All work on S runs at once. The price of a step is counted in evaluations of V: one is a forward and a backward
-pass through the critic (f and n), and a gradient of V, double backpropagation, is counted as three.
+All work on S runs at once. The price of a step is in evaluations of V. One is a forward and a backward pass
+through the critic, for f and n; a gradient of V, double backpropagation, is counted as three.
 
-Source: Adam, Kingma and Ba, 1412.6980; evolution strategies as a gradient, Salimans et al., 1703.03864; CMA-ES,
-Hansen, 1604.00772, by the package `cma`; L-BFGS, torch.optim.
+Source: Adam, Kingma and Ba, 1412.6980; evolution strategies as a gradient, Salimans et al., 1703.03864;
+CMA-ES, Hansen, 1604.00772, by the package `cma`; L-BFGS by torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -140,8 +140,8 @@ class SmoothedSteps:
 class CovarianceSearch:
     """CMA-ES, one search for each run, all populations evaluated together.
 
-    The best critic so far is evaluated again with every population, so that it remains the best on a contest that
-    changes. A search that ends by itself starts anew at its best critic.
+    The best critic so far is evaluated again with every population, so that it remains the best on a contest
+    that changes. A search that ends by itself starts anew at its best critic.
 
     Args:
         theta: The critics at the start, (S, P).
@@ -155,7 +155,7 @@ class CovarianceSearch:
         self._random = np.random.default_rng(seed)
         self._searches = [self._search(row) for row in self.theta.numpy()]
 
-    def _search(self, start: NDArray[np.float64]) -> object:
+    def _search(self, start: NDArray[np.float64]) -> Any:
         import cma
 
         options = {"verbose": -9, "seed": np.nan, "randn": lambda *size: self._random.standard_normal(size)}

@@ -119,7 +119,8 @@ def staircase_direction(
     points = torch.cat([positive, negative]).double()
     order = (points @ u.T).sort(dim=0).indices
     changes = (order < len(positive)).int().diff(dim=0).abs().sum(0)
-    return u[changes.argmin()]
+    best: Tensor = u[changes.argmin()]
+    return best
 
 
 def step_critic(
