@@ -17,7 +17,6 @@ from torch import Tensor
 
 from gncompanion.theory.critic_batch import Contest
 from gncompanion.theory.learners import Learner
-from gncompanion.theory.wasserstein import exact_w1
 
 __all__ = ["Chase", "chase"]
 
@@ -74,12 +73,8 @@ def chase(
         length = torch.linalg.vector_norm(push, dim=-1, keepdim=True)
         if done % every == 0:
             looks.append(done)
-            distances.append(_distances(contest))
+            distances.append(contest.distances())
             slopes.append(length.mean((1, 2)))
         step = push / length.masked_fill(length == 0, 1.0) if unit else push
         contest = Contest(contest.shape, contest.real, contest.fake + rate * step)
     return Chase(torch.tensor(looks), torch.stack(distances, 1), torch.stack(slopes, 1), contest.fake)
-
-
-def _distances(contest: Contest) -> Tensor:
-    return torch.tensor([exact_w1(*pair) for pair in zip(contest.real, contest.fake, strict=True)])

@@ -28,6 +28,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from gncompanion.constraints.gradient_norm import FORMULAS
 from gncompanion.models import MLPCritic
+from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools.checks import require
 
 __all__ = ["Contest", "Shape", "fresh_critics", "values_and_gradients"]
@@ -130,6 +131,10 @@ class Contest:
     shape: Shape
     real: Tensor
     fake: Tensor
+
+    def distances(self) -> Tensor:
+        """Compute the exact W1 of each pair, (S,)."""
+        return torch.tensor([exact_w1(*pair) for pair in zip(self.real, self.fake, strict=True)]).double()
 
     def value(self, theta: Tensor) -> Tensor:
         """Compute V = E_P D̂ − E_Q D̂: theta (S, P) or (S, K, P) -> (S,) or (S, K), from −2 to 2."""

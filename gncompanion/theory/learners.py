@@ -146,12 +146,12 @@ class CovarianceSearch:
     Args:
         theta: The critics at the start, (S, P).
         step: Standard deviation of the first population.
-        population: Critics in a population; None = CMA-ES's own choice, 4 + ⌊3 log P⌋.
+        diagonal: Whether only a diagonal of the covariance is learned, for critics of thousands of numbers.
         seed: Seed of the draws.
     """
 
-    def __init__(self, theta: Tensor, *, step: float = 0.3, population: int | None = None, seed: int) -> None:
-        self.theta, self._step, self._population = theta.clone(), positive("step", step), population
+    def __init__(self, theta: Tensor, *, step: float = 0.3, diagonal: bool = False, seed: int) -> None:
+        self.theta, self._step, self._diagonal = theta.clone(), positive("step", step), diagonal
         self._random = np.random.default_rng(seed)
         self._searches = [self._search(row) for row in self.theta.numpy()]
 
@@ -159,8 +159,7 @@ class CovarianceSearch:
         import cma
 
         options = {"verbose": -9, "seed": np.nan, "randn": lambda *size: self._random.standard_normal(size)}
-        options |= {"popsize": self._population} if self._population else {}
-        return cma.CMAEvolutionStrategy(start, self._step, options)
+        return cma.CMAEvolutionStrategy(start, self._step, options | {"CMA_diagonal": self._diagonal})
 
     def step(self, contest: Contest) -> int:
         """Evaluate one population; its price is its size and 1."""
@@ -181,17 +180,18 @@ class CovarianceSearch:
 class QuasiNewton:
     """L-BFGS on the gradient that automatic differentiation gives, one search for each run.
 
+    V is torn, so that a line search may find nothing better however short its step. Where a critic has not
+    moved, it takes a plain step along the gradient and its search begins anew.
+
     Args:
         theta: The critics at the start, (S, P).
-        history: Steps from which the curvature is estimated.
+        length: Length of that plain step.
     """
 
-    def __init__(self, theta: Tensor, *, history: int = 20) -> None:
+    def __init__(self, theta: Tensor, *, length: float = 1e-2) -> None:
         self._rows = [row.clone().requires_grad_() for row in theta]
-        self._searches = [
-            LBFGS([row], max_iter=1, history_size=history, line_search_fn="strong_wolfe")
-            for row in self._rows
-        ]
+        self._length = positive("length", length)
+        self._searches = [_line_search(row) for row in self._rows]
 
     @property
     def theta(self) -> Tensor:
@@ -200,22 +200,33 @@ class QuasiNewton:
 
     def step(self, contest: Contest) -> int:
         """Take one step of every run; its price is 3 for each gradient of the dearest run."""
-        prices = []
-        for i, (row, search) in enumerate(zip(self._rows, self._searches, strict=True)):
-            one = Contest(contest.shape, contest.real[i : i + 1], contest.fake[i : i + 1])
-            calls = 0
+        return GRADIENT * max(self._step(i, contest) for i in range(len(self._rows)))
 
-            def loss(row: Tensor = row, search: LBFGS = search, one: Contest = one) -> Tensor:
-                nonlocal calls
-                calls += 1
-                search.zero_grad()
-                value = -one.value(row[None])[0]
-                value.backward()
-                return value
+    def _step(self, i: int, contest: Contest) -> int:
+        """Move one run, and count its gradients."""
+        row, calls = self._rows[i], 0
+        one = Contest(contest.shape, contest.real[i : i + 1], contest.fake[i : i + 1])
 
-            search.step(loss)
-            prices.append(GRADIENT * calls)
-        return max(prices)
+        def loss() -> Tensor:
+            nonlocal calls
+            calls += 1
+            row.grad = None
+            value = -one.value(row[None])[0]
+            value.backward()
+            return value
+
+        before = row.detach().clone()
+        self._searches[i].step(loss)
+        if torch.equal(row, before):
+            loss()
+            with torch.no_grad():
+                row -= self._length * row.grad / row.grad.norm().clamp_min(1e-12)
+            self._searches[i] = _line_search(row)
+        return calls
+
+
+def _line_search(row: Tensor) -> LBFGS:
+    return LBFGS([row], max_iter=1, max_eval=10, line_search_fn="strong_wolfe")
 
 
 class Climb(NamedTuple):
