@@ -41,7 +41,7 @@ LIBRARIES = {  # beyond the standard library
     "models": {"torch"},
     "check": {"torch"},
     "lipschitz": {"torch", "numpy", "scipy"},
-    "theory": {"torch", "numpy", "scipy", "ot"},
+    "theory": {"torch", "numpy", "scipy", "ot", "cma"},
     "metrics": {
         "torch",
         "numpy",

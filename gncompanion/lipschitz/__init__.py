@@ -11,7 +11,12 @@ any scoring function.
 from gncompanion.lipschitz.bounds import JacobianNorms, lower_jacobian_norms, upper_products
 from gncompanion.lipschitz.exact import exact_lipschitz
 from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
-from gncompanion.lipschitz.normalized_scan import NormalizedScan, normalized_ends, scan_normalized
+from gncompanion.lipschitz.normalized_scan import (
+    NormalizedScan,
+    normalized_ends,
+    rises_and_jumps,
+    scan_normalized,
+)
 from gncompanion.lipschitz.operators import (
     Estimate,
     exact_operator_norm,
@@ -36,6 +41,7 @@ __all__ = [
     "normalized_ends",
     "operator_norm",
     "piece_gradients",
+    "rises_and_jumps",
     "sampled_slopes",
     "scan_line",
     "scan_normalized",

@@ -16,7 +16,7 @@ from torch import Tensor
 from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
 from gncompanion.lipschitz.sequential import SequentialCritic
 
-__all__ = ["NormalizedScan", "normalized_ends", "scan_normalized"]
+__all__ = ["NormalizedScan", "normalized_ends", "rises_and_jumps", "scan_normalized"]
 
 
 class NormalizedScan(NamedTuple):
@@ -63,6 +63,27 @@ def scan_normalized(
     scan = scan_line(critic, x0, x1, max_crossings=max_crossings)
     norm = piece_gradients(critic, scan).norm
     return NormalizedScan(scan, norm, normalized_ends(scan, norm))
+
+
+def rises_and_jumps(critic: SequentialCritic, x: Tensor, y: Tensor) -> Tensor:
+    """Split the differences D̂(x) − D̂(y) of pairs of points into what pieces and what jumps contribute.
+
+    Where the pairs are an optimal coupling of two finite distributions, the mean of the differences is the
+    value E_P D̂ − E_Q D̂, the pieces contribute W1 at most (Theorem 6), and all that is above it is jumps.
+
+    Args:
+        critic: The critic f itself, not the normalized one.
+        x: One point of each pair, (N, ...).
+        y: The other, (N, ...), nowhere the same.
+
+    Returns:
+        The sum over the pieces and the sum over the jumps of the segment from y to x, (N, 2), float64.
+
+    Raises:
+        ValueError: `scan_line` refuses the critic or a segment.
+    """
+    scans = [scan_normalized(critic, *ends) for ends in zip(y, x, strict=True)]
+    return torch.stack([torch.stack([scan.rises.sum(), scan.jumps.sum()]) for scan in scans])
 
 
 def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:

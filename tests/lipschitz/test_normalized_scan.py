@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from gncompanion import GradientNorm
-from gncompanion.lipschitz import normalized_ends, piece_gradients, scan_line, scan_normalized
+from gncompanion.lipschitz import (
+    normalized_ends,
+    piece_gradients,
+    rises_and_jumps,
+    scan_line,
+    scan_normalized,
+)
 from tests.helpers.scanned_critics import CRITICS, ROUNDING, every_critic, hinges, point, segment
 
 
@@ -42,3 +48,16 @@ def test_normalized_ends_where_value_and_gradient_vanish() -> None:
     scan = scan_line(critic, point(0.0), point(1.0))
     ends = normalized_ends(scan, piece_gradients(critic, scan).norm)
     assert ends.tolist() == [[0, 0], [0, pytest.approx(1 / 3, abs=ROUNDING)]]
+
+
+@every_critic
+def test_rises_and_jumps_add_up_to_the_differences(kind: str) -> None:
+    make, shape = CRITICS[kind]
+    critic = make(8)
+    (y, x), (b, a) = segment(8, *shape), segment(9, *shape)
+    x, y = torch.stack([x, a]), torch.stack([y, b])
+    parts = rises_and_jumps(critic, x, y)
+    score = GradientNorm(critic)
+    assert (parts.sum(1) - (score(x) - score(y))).abs().max() <= ROUNDING
+    assert (parts[:, 0].abs() <= (x - y).flatten(1).norm(dim=1)).all()  # the pieces' slope is 1 at most
+    assert torch.equal(parts[0], rises_and_jumps(critic, x[:1], y[:1])[0])
