@@ -43,6 +43,7 @@ def flops(do: Callable[[], object]) -> int:
         A product and a sum count two.
 
     Example:
+        >>> import torch
         >>> flops(lambda: torch.ones(3, 4) @ torch.ones(4, 5))
         120
     """

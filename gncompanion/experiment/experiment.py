@@ -147,8 +147,6 @@ class Experiment:
             Unsupported: The critic is not piecewise linear, and a constraint's method is "linear".
         """
         require_usable(self.device)
-        if self.schedule.captured:
-            require_capturable(self._device(), processes=current_share().world)
         players, random = self._players(), torch.Generator().manual_seed(0)
         if players.n_classes not in (None, known := self._data.n_classes):
             raise ValueError(
@@ -190,6 +188,19 @@ class Experiment:
         """Tell whether the run in a folder, None = `folder()`, has been trained to its end."""
         return ((self.folder() if folder is None else Path(folder)) / LOG).exists()
 
+    def require_startable(self, folder: Path) -> None:
+        """Refuse to begin what cannot run on this device; a run that is there may be finished.
+
+        Args:
+            folder: The run's folder.
+
+        Raises:
+            ValueError: The schedule captures a CUDA graph, and the device is no GPU, or several processes
+                share the training.
+        """
+        if self.schedule.captured and not (folder / SETTINGS).exists():
+            require_capturable(self._device(), processes=current_share().world)
+
     def run(
         self,
         folder: str | Path | None = None,
@@ -222,6 +233,7 @@ class Experiment:
         """
         self.validate()
         folder, among = self.folder() if folder is None else Path(folder), current_share()
+        self.require_startable(folder)
         alone = locked(folder) if among.rank == 0 else nullcontext()
         with alone, kept_random_states():
             if among.rank == 0:

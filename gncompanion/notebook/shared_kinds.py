@@ -21,11 +21,11 @@ def shared_kind(name: str, default: Any) -> Kind | None:
     Returns:
         The kind; None if the name is no shared one.
     """
-    from gncompanion.training.devices import Device
-
     if name in _DATASETS:
         return Name(default, _datasets)
     if name == "device":
+        from gncompanion.training.devices import Device
+
         return Device(default)
     if name == "network":
         return Name(default, _networks)

@@ -75,6 +75,7 @@ def select(
             require_metrics(row.protocol, row.dataset, row.dataset_options)
             for experiment in chosen.values():
                 experiment.validate()
+                experiment.require_startable(experiment.folder())
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
         for (method, seed), experiment in chosen.items():

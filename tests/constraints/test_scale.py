@@ -23,7 +23,7 @@ def test_a_spectrally_normalized_critic_gets_the_constant_asked_for() -> None:
 
 @pytest.mark.parametrize("K", [0, -1, math.inf, math.nan, "2"])
 def test_a_bad_constant_is_refused(K: object) -> None:
-    with pytest.raises(ValueError, match=r"K=.* must be a positive, finite number"):
+    with pytest.raises(ValueError, match=r"K=.* must be a (positive, finite )?number"):
         build("scale", K=K)
 
 

@@ -54,7 +54,7 @@ def valid(kind: Kind) -> st.SearchStrategy[Any]:
             return st.none() | valid(kind.kind)
         case Several():
             size = {"min_size": kind.count or 1, "max_size": kind.count or 4}
-            return st.lists(valid(kind.entry), **size, unique=not kind.repeats)
+            return st.lists(valid(kind.entry), **size, unique_by=None if kind.repeats else repr)
         case Record():
             named = {name: valid(one) for name, one in kind.kinds.items() if name not in kind.optional}
             return st.fixed_dictionaries(named, optional={n: valid(kind.kinds[n]) for n in kind.optional})

@@ -22,9 +22,7 @@ from gncompanion.tools.files import write
 
 TAG = {"tags": ["parameters"]}
 PARAMETERS = ("n: int = 3  # how many", TAG)
-BOOK = (
-    "from gncompanion.notebook import Notebook\nbook = Notebook('{}', globals())\nn = book.integer('n', 1, 9)"
-)
+BOOK = "from gncompanion.notebook import Notebook\nbook = Notebook('{}', globals())\nn = book.parameters['n']"
 RECORD = """import os, sys
 print("n is", n)
 book.claims.record("id", "It is so.", source="001", verdict="holds",

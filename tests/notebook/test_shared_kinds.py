@@ -52,11 +52,11 @@ def test_papermills_help_says_what_is_valid(file: Path) -> None:
             assert printed[name][-1] in "])", f"{name}: {printed[name]}"
 
 
-@pytest.mark.parametrize("number", ["09", "12"])
-def test_rows_and_their_notebooks_say_the_same(number: str) -> None:
+@pytest.mark.parametrize(("number", "lacking"), [("09", set()), ("12", {"judged_every", "data_title"})])
+def test_rows_and_their_notebooks_say_the_same(number: str, lacking: set[str]) -> None:
     """Bounds and names are those of the rows, or narrower; the kinds of mappings are the rows' own."""
     (kinds,) = (kinds for name, kinds in KINDS.items() if name.startswith(number))
-    assert set(kinds) == set(FIELDS)
+    assert set(kinds) == set(FIELDS) - lacking
     pairs = _pairs({name: kind for name, kind in kinds.items() if not isinstance(kind, Options)})
 
     @settings(tries, max_examples=200)

@@ -61,7 +61,7 @@ FILES = tables.row_files()
         ({"steps": 0}, "steps=0 must be an integer from 1 to 1000000000, such as 1000"),
         ({"metrics": "fid"}, "unknown metrics 'fid' (valid: inception, efficientnet, classifier, none)"),
         ({"n_samples": 1}, "n_samples=1 must be an integer from 2 to 10000000, such as 50000"),
-        ({"judged_every": 0}, "judged_every=0 must be an integer from 1 to 1000000000, such as"),
+        ({"judged_every": 0}, "judged_every=0 must be an integer from 1 to 1000000000, or None, such as"),
         (
             {"steps": 40, "checkpoint_every": 10, "judged_every": 15},
             "judged_every=15 must be a multiple of checkpoint_every=10 that divides steps=40",

@@ -227,5 +227,5 @@ def test_too_few_real_images_are_refused_before_training(
     (tmp_path / "row.yml").write_text(json.dumps(row))
     result = CliRunner().invoke(app, ["train", "-f", str(tmp_path / "row.yml")])
     assert result.exit_code == 2
-    assert result.output.startswith(f"Error: {message}")
+    assert result.output.startswith("Error: ") and message in result.output
     assert not paths.runs().exists()

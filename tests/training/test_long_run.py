@@ -132,7 +132,7 @@ def test_a_signal_stops_what_is_under_way_and_ends_what_is_not(
 def test_a_signal_in_the_last_step_is_not_forgotten(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
 
-    def run(self: Experiment, folder: Path, *, watch: LongRun) -> None:
+    def run(self: Experiment, folder: Path, *, watch: LongRun, keep_every: int | None) -> None:
         watch.stopping()
         trained.append(self.seed)
         signal.raise_signal(signal.SIGTERM)
