@@ -5,8 +5,7 @@
 An experiment is a value: making one checks names and numbers, and opens, builds and computes nothing. It is
 the only place where names become objects: `validate()` tries whether they fit together, and `run()` begins
 with that. A finished run is a resumed run with no steps left: `run()` opens the folder
-`runs()/<slug>-<digest of all settings>`, and loads, resumes or trains as it finds it. There is no other
-cache.
+`runs()/<slug>-<digest of all settings>`, and loads, resumes or trains as it finds it.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ import torch
 
 from gncompanion import constraints, data, models
 from gncompanion.data import Dataset
-from gncompanion.experiment.run import Run, stream
+from gncompanion.experiment import files
+from gncompanion.experiment.run import Run, Stopped, stream
 from gncompanion.experiment.settings import (
-    differences,
     digest_of_results,
     own_options,
     own_schedule,
@@ -34,11 +33,9 @@ from gncompanion.experiment.settings import (
     with_whole_path,
 )
 from gncompanion.tools import checks, paths
-from gncompanion.tools.files import locked, write
-from gncompanion.tools.markup import read_json
+from gncompanion.tools.files import locked
 from gncompanion.tools.names import require_known
 from gncompanion.training import (
-    COLUMNS,
     LOSSES,
     Networks,
     Schedule,
@@ -52,16 +49,9 @@ from gncompanion.training import (
 from gncompanion.training.devices import device_named, require_usable
 from gncompanion.training.random_states import kept_random_states
 
-__all__ = ["FORMAT", "Experiment", "Stopped"]
+__all__ = ["FORMAT", "Experiment"]
 
 FORMAT = 1  # raised when a change of the code makes the same settings train to something else
-SETTINGS = "settings.json"
-LOG = "log.csv"
-DAMAGED = "restore it, or delete the run's folder and train again"
-
-
-class Stopped(RuntimeError):
-    """A training was told to stop before its end; says where it can go on."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +120,7 @@ class Experiment:
             FileNotFoundError: There is no run.
             ValueError: Its settings are none of this version's.
         """
-        file = Path(folder) / SETTINGS
-        if not file.exists():
-            raise FileNotFoundError(f"no run in {folder}: there is no {SETTINGS}")
-        settings = read_json(file, remedy=DAMAGED)
+        settings = files.read_settings(Path(folder))
         known = {name: value for name, value in settings.items() if name in cls.__dataclass_fields__}
         return cls(**(known if device is None else {**known, "device": device}))
 
@@ -186,7 +173,7 @@ class Experiment:
 
     def is_finished(self, folder: str | Path | None = None) -> bool:
         """Tell whether the run in a folder, None = `folder()`, has been trained to its end."""
-        return ((self.folder() if folder is None else Path(folder)) / LOG).exists()
+        return ((self.folder() if folder is None else Path(folder)) / files.LOG).exists()
 
     def require_startable(self, folder: Path) -> None:
         """Refuse to begin what cannot run on this device; a run that is there may be finished.
@@ -198,7 +185,7 @@ class Experiment:
             ValueError: The schedule captures a CUDA graph, and the device is no GPU, or several processes
                 share the training.
         """
-        if self.schedule.captured and not (folder / SETTINGS).exists():
+        if self.schedule.captured and not (folder / files.SETTINGS).exists():
             require_capturable(self._device(), processes=current_share().world)
 
     def run(
@@ -237,7 +224,7 @@ class Experiment:
         alone = locked(folder) if among.rank == 0 else nullcontext()
         with alone, kept_random_states():
             if among.rank == 0:
-                self._claim(folder)
+                files.claim(folder, self.settings(), finished=self.is_finished(folder))
             among.wait()
             training = self._training(folder, keep_every)
             checkpoint.newest(
@@ -254,8 +241,8 @@ class Experiment:
             training.run(progress=progress, watch=watch)
             if training.step < self.schedule.steps:
                 raise Stopped(f"stopped after step {training.step} of {self.schedule.steps}: {folder}")
-            if among.rank == 0 and not (folder / LOG).exists():
-                write(folder / LOG, _csv(training.log))
+            if among.rank == 0:
+                files.keep_log(folder, training.log)
         return Run(self.settings(), training)
 
     def at(self, step: int, folder: str | Path | None = None) -> Run:
@@ -285,20 +272,6 @@ class Experiment:
             )
         return Run(self.settings(), training)
 
-    def _claim(self, folder: Path) -> None:
-        """Mark the folder as this run's, or refuse one that is another's."""
-        file, settings = folder / SETTINGS, self.settings()
-        if not file.exists():
-            write(file, (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode())
-            return
-        there = read_json(file, remedy=DAMAGED)
-        there["dataset_options"] = with_whole_path(there.get("dataset_options", {}))
-        if self.is_finished(folder):  # it can be opened on any device
-            there["device"] = settings["device"]
-        if found := differences(there, settings):
-            listed = "; ".join(found)
-            raise ValueError(f"{folder} holds a run with other settings: {listed}. Use another folder.")
-
     def _device(self) -> torch.device:
         return device_named(self.device)
 
@@ -325,9 +298,3 @@ class Experiment:
         players.critic.to(device)
         seed, digest = stream("training", self.seed), digest_of_results(self.settings())
         return Training(players, self._data, self.schedule, seed, folder, digest, keep_every)
-
-
-def _csv(log: list[dict[str, float]]) -> bytes:
-    columns = ("step", *COLUMNS)
-    rows = [columns, *([repr(row[column]) for column in columns] for row in log)]
-    return "".join(",".join(row) + "\n" for row in rows).encode()

@@ -13,7 +13,11 @@ from torch.func import functional_call
 
 from gncompanion.training import COLUMNS, Training
 
-__all__ = ["Run", "stream"]
+__all__ = ["Run", "Stopped", "stream"]
+
+
+class Stopped(RuntimeError):
+    """A training was told to stop before its end; says where it can go on."""
 
 
 class Run:
