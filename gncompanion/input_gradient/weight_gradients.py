@@ -61,7 +61,7 @@ def _linear(
     """Both gradients of a linear layer; δ is (N, ..., out) and u (N, ..., in)."""
     of_weight = delta.flatten(0, -2).t() @ u.flatten(0, -2) if wanted[0] else None
     rows = delta if delta.dim() == 2 else delta.flatten(1, -2).sum(1)
-    return of_weight, (per_row(a, rows)[:, None] * rows).sum(0) if wanted[1] else None
+    return of_weight, _of_bias(a, rows) if wanted[1] else None
 
 
 def _convolution(stride: list[int], padding: list[int], dilation: list[int], groups: int) -> Gradients:
@@ -91,9 +91,14 @@ def _convolution(stride: list[int], padding: list[int], dilation: list[int], gro
                 [False, True, False],
             )[1]
         rows = delta.flatten(2).sum(2) if wanted[1] else delta
-        return of_weight, (per_row(a, rows)[:, None] * rows).sum(0) if wanted[1] else None
+        return of_weight, _of_bias(a, rows) if wanted[1] else None
 
     return gradients
+
+
+def _of_bias(a: Tensor, rows: Tensor) -> Tensor:
+    """Σ a·δ, with δ summed over a row's other dimensions."""
+    return (per_row(a, rows)[:, None] * rows).sum(0)
 
 
 def _each(value: Any, n: int) -> list[int]:

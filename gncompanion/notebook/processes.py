@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from psutil import Process
 
-__all__ = ["GRACE", "processes"]
+__all__ = ["GRACE", "ended_politely", "processes"]
 
 GRACE = 30.0  # seconds that a kernel has for its checkpoint, as torchrun's processes have
 _POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -37,15 +37,24 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     Yields:
         The pool to submit work to.
     """
+    with ended_politely():
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, max_tasks_per_child=1)
+        try:
+            yield pool
+        except BaseException:
+            _end_workers()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def ended_politely() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit with 128 + their number; one that nohup ignores stays so."""
     before = {number: signal.signal(number, _exit) for number in _POLITE if not _is_ignored(number)}
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, max_tasks_per_child=1)
     try:
-        yield pool
-    except BaseException:
-        _end_workers()
-        raise
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
         for number, handler in before.items():
             signal.signal(number, handler)
 

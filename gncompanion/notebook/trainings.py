@@ -10,7 +10,6 @@ process makes them write one first. Seed by seed, so that what is finished is on
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gncompanion.notebook.plan import Job
+from gncompanion.notebook.processes import ended_politely
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
 
@@ -28,7 +28,6 @@ __all__ = ["train_first"]
 
 NICENESS = 10
 GRACE = 60.0  # seconds for a checkpoint
-_POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass
@@ -87,7 +86,7 @@ def _trainings(job: Job) -> Iterator[_Training]:
     row: dict[str, Any] = dict(job.parameters)
     if not {"methods", "seeds"} <= row.keys():
         return
-    folder = paths.root() / "build" / "trainings" / job.name
+    folder = paths.scratch() / "trainings" / job.name
     file = folder / "row.yml"
     write(file, json.dumps(row, indent=1).encode())  # YAML, too; with what -p has changed
     for seed in row["seeds"]:
@@ -118,24 +117,18 @@ def _run(trainings: Sequence[_Training], workers: int) -> None:
 @contextmanager
 def _ended_together(trainings: Sequence[_Training]) -> Iterator[None]:
     """End all trainings at a checkpoint where this process is told to end, or fails."""
-    before = {number: signal.signal(number, _exit) for number in _POLITE}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        left = [one.process for one in trainings if one.process and one.process.poll() is None]
-        for process in left:
-            process.terminate()
-        for process in left:
-            try:
-                process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _exit(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
+    with ended_politely():
+        try:
+            yield
+        finally:
+            left = [one.process for one in trainings if one.process and one.process.poll() is None]
+            for process in left:
+                process.terminate()
+            for process in left:
+                try:
+                    process.wait(GRACE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 def _last_line(file: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from gncompanion.experiment import Experiment, plain
 from gncompanion.papers.scoring import EvaluationProtocol, judge
 from gncompanion.tools.files import write
+from gncompanion.tools.markup import read_json
 
 __all__ = ["judged_steps", "scores_over_steps"]
 
@@ -63,7 +64,7 @@ def _scores(
 ) -> dict[str, float]:
     file = folder / f"scores-{step:06d}.json"
     if file.exists():
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, remedy="delete it, and the run is judged again")
         if content["protocol"] == how:
             scores: dict[str, float] = content["scores"]
             return scores
