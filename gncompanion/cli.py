@@ -97,13 +97,13 @@ def reproduce(
 
 
 @app.command()
-@click.option("--markdown", is_flag=True, help="The table in README.md.")
+@click.option("--markdown", is_flag=True, help="The table in docs/claims.md.")
 def claims(markdown: bool) -> None:
     """Print what the notebooks assert, and what came out."""
     from gncompanion.notebook import claims as ledger
 
     if markdown:
-        click.echo(ledger.readme_table())
+        click.echo(ledger.ledger_table())
         return
     for notebook, entries in ledger.load_all().items():
         click.echo(notebook)
