@@ -80,8 +80,9 @@ def _steps(subject: Subject) -> list[Callable[[], None]]:
     def normalized(method: str) -> None:
         values, losses = [], []
         for x in (subject.real, subject.fake):
-            how = {"method": method, "has_aux": subject.has_aux}
-            f, g, *aux = value_and_input_gradient(subject.critic, x, *subject.labels, **how)
+            f, g, *aux = value_and_input_gradient(
+                subject.critic, x, *subject.labels, method=method, has_aux=subject.has_aux
+            )
             values.append(FORMULAS["gn"](f.to(g.dtype), g))
             losses.append(beside(aux))
         _backward(subject, hinge(*values) + sum(losses))

@@ -174,9 +174,11 @@ class GradientNorm(nn.Module):
             The values, shaped like the critic's; in [-1, 1] with the formula "gn". With `has_aux`, also what
             else the critic returned, as it is, with its own gradient: (values, aux).
         """
-        how = {"method": self.constraint.method, "verify": self.verify, "has_aux": self.has_aux}
-        f, g, *aux = value_and_input_gradient(self.critic, x, *args, **how, **kwargs)
-        values = self.constraint.normalize(f, g)
+        rule, verify, has_aux = self.constraint, self.verify, self.has_aux
+        f, g, *aux = value_and_input_gradient(
+            self.critic, x, *args, method=rule.method, verify=verify, has_aux=has_aux, **kwargs
+        )
+        values = rule.normalize(f, g)
         return (values, *aux) if aux else values
 
     def extra_repr(self) -> str:
