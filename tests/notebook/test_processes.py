@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 import time
+from concurrent.futures import Future, wait
 from contextlib import suppress
 
 import pytest
@@ -37,6 +39,31 @@ def test_a_signal_in_a_destructor_ends_at_the_next_safe_place(number: signal.Sig
     assert reached == ["after it"]
     assert number == signal.SIGINT or ended.value.code == 128 + number
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_lock_that_is_taken_when_the_signal_comes_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting takes each future's lock; the pool's thread needs it to say that a process has died."""
+    future, free = Future[None](), threading.Event()
+    taken = future._condition.acquire
+
+    def acquire() -> bool:
+        found = taken()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)  # the handler runs here
+        return found
+
+    monkeypatch.setattr(future._condition, "acquire", acquire)
+    with pytest.raises(SystemExit), ended_politely() as end_if_asked:
+        wait([future], timeout=0.01)
+        end_if_asked()
+
+    def fail() -> None:
+        future.set_exception(RuntimeError("its process ended"))
+        free.set()
+
+    threading.Thread(target=fail, daemon=True).start()
+    assert free.wait(60)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
