@@ -218,11 +218,21 @@ def table(files: Sequence[Path]) -> None:
 @click.option("--shape", required=True, metavar="3,32,32", help="The shape of one sample.")
 @click.option("--batch", type=int, default=8, show_default=True, help="How many samples.")
 @click.option("--labels", type=int, metavar="N", help="Labels of N classes become the critic's second input.")
+@click.option("--aux", is_flag=True, help="It returns (value, anything else), not its value alone.")
+@click.option("--value", metavar="NAME", help="It returns a dictionary, with its value under this name.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An argument; may repeat.")
 @click.option("--device", default="cpu", show_default=True, help="Where to check, such as cuda.")
 @click.option("--seconds", is_flag=True, help="Also time the steps.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def check(critic: str, shape: str, options: Sequence[str], as_json: bool, **settings: Any) -> None:
+def check(
+    critic: str,
+    shape: str,
+    options: Sequence[str],
+    as_json: bool,
+    aux: bool,
+    value: str | None,
+    **settings: Any,
+) -> None:
     """Check a critic of yours: method, error, cost, coupling, state, remedies.
 
     MODULE:NAME is my_module:MyCritic or path/to/file.py:MyCritic: a class, a factory or an instance. Exit
@@ -231,7 +241,8 @@ def check(critic: str, shape: str, options: Sequence[str], as_json: bool, **sett
     from gncompanion.check.command import check_named
     from gncompanion.tools.markup import parse_yaml
 
-    report = check_named(critic, shape, options, parse=parse_yaml, **settings)
+    has_aux = aux if value is None else value
+    report = check_named(critic, shape, options, parse=parse_yaml, has_aux=has_aux, **settings)
     click.echo(json.dumps(report.as_dict(), indent=1) if as_json else report)
     if not report.right:
         raise SystemExit(1)

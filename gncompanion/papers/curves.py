@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from gncompanion.experiment import Experiment, plain
 from gncompanion.papers.scoring import EvaluationProtocol, judge
-from gncompanion.tools.files import write
+from gncompanion.tools.files import write_json
 from gncompanion.tools.markup import read_json
 
 __all__ = ["judged_steps", "scores_over_steps"]
@@ -70,5 +69,5 @@ def _scores(
             return scores
     scores = judge(experiment.at(step, folder), protocol)
     content = {"scores": scores, "protocol": how, "step": step}
-    write(file, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    write_json(file, content)
     return scores

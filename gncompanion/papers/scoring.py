@@ -38,7 +38,7 @@ from gncompanion.metrics import (
     train_classifier,
 )
 from gncompanion.tools import checks, paths
-from gncompanion.tools.files import write
+from gncompanion.tools.files import write_json
 from gncompanion.tools.names import require_known
 
 __all__ = [
@@ -201,7 +201,7 @@ def keep(run: Run, folder: Path, protocol: EvaluationProtocol, found: Mapping[st
         The file.
     """
     content = {"scores": dict(found), "protocol": asdict(protocol), "settings": dict(run.settings)}
-    write(scores_file(folder), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    write_json(scores_file(folder), content)
     return scores_file(folder)
 
 
