@@ -5,7 +5,7 @@
 Every data set has the one face described by `Dataset`; `DATASETS` lists those with a name.
 """
 
-from gncompanion.data.base import Dataset
+from gncompanion.data.base import Dataset, lies_on
 from gncompanion.data.folders import celeba_hq, image_folder, lsun_church
 from gncompanion.data.images import Images, digits
 from gncompanion.data.mixtures import GaussianGrid, GaussianRing
@@ -36,6 +36,7 @@ __all__ = [
     "digits",
     "gaussians_on_line",
     "image_folder",
+    "lies_on",
     "load",
     "lsun_church",
     "parallel_lines",

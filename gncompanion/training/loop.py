@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gncompanion.data import Dataset
+from gncompanion.data import Dataset, lies_on
 from gncompanion.training import checkpoint
 from gncompanion.training.agreement import Agreement
 from gncompanion.training.averaging import Average
@@ -66,9 +66,10 @@ class Training:
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        schedule, players = self.schedule, self.players
+        players = self.players
         self.device = next(players.generator.parameters()).device
         self.share = current_share()
+        schedule = self.schedule.decided(self.device, processes=self.share.world)
         self._turns = share_out(players, schedule, self.share)
         if schedule.channels_last:
             for module in (players.generator, players.critic):
@@ -112,13 +113,17 @@ class Training:
         schedule = self.schedule
         if self.step >= schedule.steps:
             return
-        if schedule.captured:
+        captured, required = self._captured(), bool(schedule.captured)
+        if required:
             require_capturable(self.device, processes=self.share.world)
         hidden = True if self.share.rank else None if progress is None else not progress
         watched = nullcontext(watch or Watch()) if watch or not self.folder else SignalWatch()
         self.players.generator.train()
         self.players.critic.train()
-        self._play = Captured(self._take_steps, self.random) if schedule.captured else self._take_steps
+        if captured:
+            self._play = Captured(self._take_steps, self.random, required=required)
+        else:
+            self._play = self._take_steps
         show = tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step")
         with watched as watch, schedule.arithmetic(), show as bar:
             while self.step < schedule.steps:
@@ -127,6 +132,13 @@ class Training:
                 bar.update()
                 if self._report(watch):
                     return
+
+    def _captured(self) -> bool:
+        """Tell whether to capture iterations: as the schedule says, or where it leaves that open, can be."""
+        if self.schedule.captured is not None:
+            return self.schedule.captured
+        decided = self.schedule.decided(self.device, processes=self.share.world).captured
+        return bool(decided) and lies_on(self.dataset, self.device)
 
     def _report(self, watch: Watch) -> bool:
         """Write a row and a checkpoint where they are due; returns whether to stop."""
@@ -175,13 +187,16 @@ class Training:
         real, y = self.dataset.sample(self.schedule.batch_critic, self.random)
         y = None if players.n_classes is None else y
         precision = self.schedule.autocast(self.device)
-        values = improve_critic(players, adam, real, self.random, y, precision=precision)
+        parts = self.schedule.accumulation
+        values = improve_critic(players, adam, real, self.random, y, precision=precision, parts=parts)
         return torch.stack([value.float() for value in values])
 
     def _improve_generator(self) -> Tensor:
         players, adam = self._turns.generator, self._optimizers["generator"].adam
         n, precision = self.schedule.batch_generator, self.schedule.autocast(self.device)
-        return improve_generator(players, adam, n, self.random, precision=precision).float().reshape(1)
+        parts = self.schedule.accumulation
+        loss = improve_generator(players, adam, n, self.random, precision=precision, parts=parts)
+        return loss.float().reshape(1)
 
     def _modules(self) -> dict[str, nn.Module]:
         players = {"generator": self.players.generator, "critic": self.players.critic}
