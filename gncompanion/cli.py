@@ -210,7 +210,9 @@ def evaluate(
             found, best = all_scores[one.experiment.schedule.steps], curves.best(all_scores)
         click.echo(f"{one.folder}: {_listed(found)}")
         if best:
-            click.echo(f"  best by {best['chosen_by']}, after {best['step']} steps: {_listed(best['scores'])}")
+            click.echo(
+                f"  best by {best['chosen_by']}, after {best['step']} steps: {_listed(best['scores'])}"
+            )
         scoring.keep(run, one.folder, one.protocol, found, best=best)
 
 

@@ -10,7 +10,15 @@ import torch
 from gncompanion.training import Schedule
 from gncompanion.training import loop as training
 
-COUNTS = ("steps", "n_dis", "batch_critic", "batch_generator", "accumulation", "log_every", "checkpoint_every")
+COUNTS = (
+    "steps",
+    "n_dis",
+    "batch_critic",
+    "batch_generator",
+    "accumulation",
+    "log_every",
+    "checkpoint_every",
+)
 BAD = [
     *(
         (name, value, "must be an integer from 1 on")
