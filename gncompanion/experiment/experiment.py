@@ -269,7 +269,7 @@ class Experiment:
                 step,
                 device=training.device,
                 settings_digest=training.settings_digest,
-                use=training.load,
+                use=training.load_networks,
             )
         return Run(self.settings(), training)
 

@@ -47,11 +47,11 @@ NETWORKS: dict[str, Family] = {
     "mlp": Family(MLPGenerator, MLPCritic),
     "dcgan": Family(DCGANGenerator, DCGANCritic, tuple(dcgan.LAYOUTS)),
     "resnet": Family(ResNetGenerator, ResNetCritic, tuple(resnet.LAYOUTS)),
-    "sngan": Family(SNGANGenerator, SNGANCritic, sngan.SIZES),
     "stage": Family(DCGANGenerator, StageCritic, tuple(dcgan.LAYOUTS)),
     "biggan": Family(BigGANGenerator, BigGANCritic, tuple(biggan.LAYOUTS)),
     "autogan": Family(AutoGANGenerator, AutoGANCritic, tuple(autogan.LAYOUTS)),
     "e2gan": Family(E2GANGenerator, AutoGANCritic, tuple(autogan.LAYOUTS)),
+    "sngan": Family(SNGANGenerator, SNGANCritic, sngan.SIZES),
 }
 
 _FROM_SHAPE = {"size", "channels", "in_dim", "out_dim", "generator"}

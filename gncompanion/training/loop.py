@@ -219,11 +219,11 @@ class Training:
             **self._log.state(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go back to what `state` returned.
+    def load_networks(self, state: dict[str, Any]) -> None:
+        """Go back to the networks and the log of what `state` returned, from where no training goes on.
 
         Args:
-            state: A checkpoint's content; one of the last step may come from another kind of device.
+            state: A checkpoint's content; the optimizers' states may be missing.
 
         Raises:
             ValueError: It is of a step after the last.
@@ -233,6 +233,17 @@ class Training:
         for name, module in self._modules().items():
             module.load_state_dict(state["modules"][name])
         self._log.rows, self.step = list(state["log"]), state["step"]
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned.
+
+        Args:
+            state: A checkpoint's content; one of the last step may come from another kind of device.
+
+        Raises:
+            ValueError: It is of a step after the last.
+        """
+        self.load_networks(state)
         if self.step >= self.schedule.steps:
             return
         for name, optimizer in self._optimizers.items():

@@ -57,6 +57,16 @@ def test_each_is_measured_once_and_anew_by_another_protocol(monkeypatch: pytest.
     assert kept["protocol"]["n_samples"] == 10
 
 
+def test_what_is_kept_to_be_judged_has_no_optimizers_but_the_last_two() -> None:
+    one = experiment()
+    one.run(keep_every=2)
+    has = {
+        int(file.name[5:11]): "optimizers" in torch.load(file, weights_only=True)
+        for file in one.folder().glob("step-*.pt")
+    }
+    assert has == {2: False, 4: False, 5: True, 6: True}
+
+
 def test_what_was_not_kept_is_named() -> None:
     one = experiment()
     one.run()
