@@ -18,6 +18,7 @@ from gncompanion.data.pairs import (
     shifted,
     shifted_boxes,
 )
+from gncompanion.data.prefetched import Prefetched
 from gncompanion.data.registry import DATASETS, load
 from gncompanion.data.torchvision_sets import cifar10, cifar100, stl10
 
@@ -28,6 +29,7 @@ __all__ = [
     "GaussianRing",
     "Images",
     "Pair",
+    "Prefetched",
     "Sampler",
     "celeba_hq",
     "cifar10",

@@ -85,11 +85,25 @@ class Images:
         device = generator.device
         pixels, labels = self._arrays(device)
         index = torch.randint(len(self), (n,), generator=generator, device=device).to(pixels.device)
-        x = self._scaled(pixels[index].to(device))
+        x = self.drawn(pixels[index].to(device), generator)
+        return x, None if labels is None else labels[index].to(device)
+
+    def drawn(self, pixels: Tensor, generator: Generator) -> Tensor:
+        """Make samples of pixels that were drawn: scale them, and flip each at random if the set is flipped.
+
+        Args:
+            pixels: The pixels, (n, C, H, W), uint8.
+            generator: The source of random numbers, on the pixels' device.
+
+        Returns:
+            The samples, (n, C, H, W), float32 in [−1, 1].
+        """
+        x = self._scaled(pixels)
         if self.flip:
+            n, device = len(pixels), generator.device
             mirrored = torch.rand(n, 1, 1, 1, generator=generator, device=device) < 0.5
             x = torch.where(mirrored, x.flip(-1), x)
-        return x, None if labels is None else labels[index].to(device)
+        return x
 
     def lies_on(self, device: torch.device) -> bool:
         """Tell whether all batches are drawn from memory of this device, to which the set goes if it fits."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gncompanion.data import Dataset, lies_on
+from gncompanion.data import Dataset, Images, Prefetched, lies_on
 from gncompanion.training import checkpoint
 from gncompanion.training.agreement import Agreement
 from gncompanion.training.averaging import Average
@@ -85,6 +85,8 @@ class Training:
         self._log = Log(schedule.steps, self.folder, partial(remedy, self.dataset, device=self.device))
         self._agreement = Agreement(self.share, self.device)
         self._play = self._take_steps
+        self._prefetched: Prefetched | None = None
+        self._prefetched_state: dict[str, Any] | None = None
 
     @property
     def average(self) -> nn.Module | None:
@@ -113,6 +115,7 @@ class Training:
         schedule = self.schedule
         if self.step >= schedule.steps:
             return
+        self._prefetch()
         captured, required = self._captured(), bool(schedule.captured)
         if required:
             require_capturable(self.device, processes=self.share.world)
@@ -139,6 +142,18 @@ class Training:
             return self.schedule.captured
         decided = self.schedule.decided(self.device, processes=self.share.world).captured
         return bool(decided) and lies_on(self.dataset, self.device)
+
+    def _prefetch(self) -> None:
+        """Have batches gathered on the way, where the data do not lie on the device."""
+        images = self.dataset
+        if self._prefetched is None and isinstance(images, Images) and not lies_on(images, self.device):
+            batch, state = self.schedule.batch_critic, self._prefetched_state
+            self._prefetched = Prefetched(images, batch, self.random, state)
+
+    def _batch(self) -> tuple[Tensor, Tensor | None]:
+        if self._prefetched is not None:
+            return self._prefetched.sample()
+        return self.dataset.sample(self.schedule.batch_critic, self.random)
 
     def _report(self, watch: Watch) -> bool:
         """Write a row and a checkpoint where they are due; returns whether to stop."""
@@ -184,7 +199,7 @@ class Training:
 
     def _improve_critic(self) -> Tensor:
         players, adam = self._turns.critic, self._optimizers["critic"].adam
-        real, y = self.dataset.sample(self.schedule.batch_critic, self.random)
+        real, y = self._batch()
         y = None if players.n_classes is None else y
         precision = self.schedule.autocast(self.device)
         parts = self.schedule.accumulation
@@ -216,6 +231,7 @@ class Training:
             "schedulers": {name: optimizer.rates.state_dict() for name, optimizer in optimizers},
             "random": self.random.get_state(),
             "global_random": random_states(),
+            **({} if self._prefetched is None else {"prefetched": self._prefetched.state()}),
             **self._log.state(),
         }
 
@@ -250,6 +266,7 @@ class Training:
             optimizer.adam.load_state_dict(state["optimizers"][name])
             optimizer.rates.load_state_dict(state["schedulers"][name])
         self.random.set_state(state["random"].cpu())
+        self._prefetched, self._prefetched_state = None, state.get("prefetched")
         restore_random_states(state["global_random"])
         recent, each = state.get("recent", []), state.get("recent_of_each", [])
         own = each[self.share.rank] if len(each) == self.share.world else recent
