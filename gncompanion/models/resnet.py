@@ -26,7 +26,15 @@ from gncompanion.models.initialisation import initialise, kaiming
 from gncompanion.models.layouts import layout_for
 from gncompanion.tools.names import pick
 
-__all__ = ["LAYOUTS", "GeneratorBlock", "Layout", "ResNetCritic", "ResNetGenerator", "critic_blocks"]
+__all__ = [
+    "LAYOUTS",
+    "CriticBlock",
+    "GeneratorBlock",
+    "Layout",
+    "ResNetCritic",
+    "ResNetGenerator",
+    "critic_blocks",
+]
 
 
 @dataclass(frozen=True)

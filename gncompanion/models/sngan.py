@@ -23,7 +23,7 @@ from gncompanion.models.blocks import ACTIVATIONS, Critic, Generator, SumOverSpa
 from gncompanion.models.initialisation import InitialisationRule, Layer, initialise, uniform
 from gncompanion.models.layouts import layout_for
 from gncompanion.models.resnet import LAYOUTS as RESNETS
-from gncompanion.models.resnet import GeneratorBlock, Layout, critic_blocks
+from gncompanion.models.resnet import CriticBlock, GeneratorBlock, Layout, critic_blocks
 from gncompanion.tools.names import pick, require_known
 
 __all__ = ["LAYOUTS", "SNGANCritic", "SNGANGenerator"]
@@ -118,7 +118,8 @@ class SNGANCritic(Critic):
 
 def _xavier(network: nn.Module, variant: str) -> InitialisationRule:
     """The rule by which a network's layers start; those of residual branches have the gain √2."""
-    branches = [block.residual for block in network.modules() if hasattr(block, "residual")]
+    blocks = (CriticBlock, GeneratorBlock)
+    branches = [block.residual for block in network.modules() if isinstance(block, blocks)]
     residual = {id(layer) for branch in branches for layer in branch.modules()}
 
     def rule(layer: Layer, generator: torch.Generator | None) -> None:
