@@ -50,7 +50,7 @@ def test_every_family_has_rows_and_every_other_row_is_a_control() -> None:
     for family in FAMILIES:
         assert any(family_of(name) is family for name in FILES), family.rows
     controls = FILES.keys() - OFFICIAL.keys()
-    kinds = ("_sn-gan", "_control", "_wgan-gp", "_eps", "_twin-no-labels", "_twin-attention")
+    kinds = ("_sn-gan", "-control", "_wgan-gp", "_eps", "_twin-no-labels", "_twin-attention")
     assert all(name.endswith(kinds) for name in controls), sorted(controls)
 
 
