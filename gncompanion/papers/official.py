@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-__all__ = ["CONSISTENCY", "FAMILIES", "Family", "family_of"]
+__all__ = ["CONSISTENCY", "FAMILIES", "OfficialRows", "family_of"]
 
 GN, FG = "basiclab/GNGAN-PyTorch @ b320584", "basiclab/Faster-GNGAN-PyTorch"
 MIMICRY = "kwotsin/mimicry @ a7fda06"
@@ -34,7 +34,7 @@ ALL = (WITH_REPLACEMENT, RESIZE)
 
 
 @dataclass(frozen=True)
-class Family:
+class OfficialRows:
     """Rows with one official configuration.
 
     Attributes:
@@ -60,7 +60,7 @@ def _icc(net: str, **settings: Any) -> dict[str, Any]:
     return {**(cnn if net == "cnn" else resnet), **common, **evaluated, **ADAM, **settings}
 
 
-def _gn() -> Iterator[Family]:
+def _gn() -> Iterator[OfficialRows]:
     where = {
         "cifar10": ("CIFAR10", CIFAR, "3703761 eval_cifar10.sh"),
         "stl10": ("STL10", STL, "3703761 eval_stl10.sh"),
@@ -73,14 +73,14 @@ def _gn() -> Iterator[Family]:
             ):
                 file = f"config/GN-GAN{kind}_{name}_{'CNN' if net == 'cnn' else 'RES'}.txt"
                 budget = {"steps": 200_000, "lr_critic": rate, "ema_decay": 0.9999, "ema_start": 0}
-                yield Family(
+                yield OfficialRows(
                     (f"09_{data}_{net}_gn-gan{kind.lower()}",),
                     f"{GN}: {file}; evaluation: {FG} @ 96c8f63 train_gan.py, {script}",
                     _icc(net, **options, **budget, references=references),
                 )
 
 
-def _sn() -> Iterator[Family]:
+def _sn() -> Iterator[OfficialRows]:
     for data, name, references in (("cifar10", "CIFAR10", CIFAR), ("stl10", "STL10", STL)):
         for net in ("cnn", "resnet"):
             network = {} if net == "cnn" else {"network": "sngan", "network_options": {"variant": "authors"}}
@@ -92,7 +92,7 @@ def _sn() -> Iterator[Family]:
                 steps = 200_000 if (data, net, kind) == ("stl10", "cnn", "reimplemented") else 100_000
                 file = f"config/{upper}_{name}_{'CNN' if net == 'cnn' else 'RES'}.txt"
                 budget = {"steps": steps, "lr_critic": 2e-4, "ema_decay": None}
-                yield Family(
+                yield OfficialRows(
                     (f"09_{data}_{net}_sn-gan-{kind}",),
                     f"{FG} @ d4180f9: {file}, sn_gan.py; evaluation: @ 96c8f63 train_gan.py",
                     _icc(net, **network, **options, **budget, loss="hinge", references=references),
@@ -148,72 +148,72 @@ STL_SEARCHED = {
 }
 CIFAR_SEARCHED = {"dataset_options": {"flip": False}, "references": {"FID train": {"split": "train"}}}
 
-FAMILIES: tuple[Family, ...] = (
+FAMILIES: tuple[OfficialRows, ...] = (
     *_gn(),
     *_sn(),
-    Family(
+    OfficialRows(
         ("09_celeba-hq-128_resnet_gn-gan",),
         f"{GN}: config/GN-GAN_CELEBAHQ128_RES.txt, train_ddp.py",
         _large("celeba-hq", {"size": 128, "split": "train", "flip": True}, 10_000, 3_000),
         FROM_ZERO | SELDOMER,
         LARGE,
     ),
-    Family(
+    OfficialRows(
         ("09_celeba-hq-256_resnet_gn-gan",),
         f"{GN}: config/GN-GAN_CELEBAHQ256_RES.txt, train_ddp.py",
         _large("celeba-hq", {"size": 256, "split": "all", "flip": True}, 10_000, 10_000),
         FROM_ZERO | SELDOMER,
         LARGE,
     ),
-    Family(
+    OfficialRows(
         ("09_lsun-church-256_resnet_gn-gan",),
         f"{GN}: config/GN-GAN_CHURCH256_RES.txt, train_ddp.py, datasets.py",
         _large("lsun-church", {"size": 256, "resize": "squash", "flip": True}, 20_000, 10_000),
         FROM_ZERO | SELDOMER,
         LARGE,
     ),
-    Family(
+    OfficialRows(
         ("12_cifar10_biggan_gn",),
         f"{GN}: config/GN-GAN_CIFAR10_BIGGAN.txt, train.py",
         {**BIGGAN, "constraint": "gn"},
         FROM_ZERO,
         BIGGAN_REMARKS,
     ),
-    Family(
+    OfficialRows(
         ("12_cifar10_biggan_gn-cr",),
         f"{GN}: config/GN-GAN-CR_CIFAR10_BIGGAN.txt, train.py",
         {**BIGGAN, "constraint": "gn+cr", **CONSISTENCY},
         FROM_ZERO,
         BIGGAN_REMARKS,
     ),
-    Family(
+    OfficialRows(
         ("09_*_wacv_wgan-gp*",),
         f"{MIMICRY}: README.md, torch_mimicry/nets/wgan_gp",
         {**MIMICRY_SETTINGS, "network_options": {"variant": "mimicry", "pooling": "mean"}},
         remarks=MIMICRY_REMARKS,
     ),
-    Family(
+    OfficialRows(
         ("09_*_wacv_*",),
         f"{MIMICRY}: README.md, torch_mimicry/nets/sngan",
         {**MIMICRY_SETTINGS, "network_options": {"variant": "mimicry", "pooling": "sum"}},
         remarks=(*MIMICRY_REMARKS, "SNGAN alone is that toolkit's: the others' sum over space is ours"),
     ),
-    Family(
+    OfficialRows(
         ("09_cifar10_autogan",),
         f"{AUTOGAN}: exps/autogan_cifar10_a.sh, train.py, datasets.py",
         {**SEARCHED, **USUAL, **CIFAR_SEARCHED, "network": "autogan", "steps": 50_000},
     ),
-    Family(
+    OfficialRows(
         ("09_stl10_autogan",),
         f"{AUTOGAN}: exps/autogan_cifar10_a2stl10.sh, train.py, datasets.py",
         {**SEARCHED, **USUAL, **STL_SEARCHED, "network": "autogan", "steps": 50_000},
     ),
-    Family(
+    OfficialRows(
         ("09_cifar10_e2gan",),
         f"{E2GAN}: eval/exps/derive.sh, eval/train_derived.py, eval/datasets.py",
         {**SEARCHED, **USUAL, **CIFAR_SEARCHED, "network": "e2gan", "steps": 150_000},
     ),
-    Family(
+    OfficialRows(
         ("09_stl10_e2gan",),
         f"{E2GAN}: eval/exps/derive_stl.sh, eval/train_derived.py, eval/datasets.py",
         {
@@ -224,6 +224,6 @@ FAMILIES: tuple[Family, ...] = (
 )  # fmt: skip
 
 
-def family_of(name: str) -> Family | None:
+def family_of(name: str) -> OfficialRows | None:
     """Find the family of a row by its file's name, without the ending; None = a control of ours."""
     return next((family for family in FAMILIES if any(fnmatch(name, p) for p in family.rows)), None)

@@ -48,7 +48,7 @@ official code does.
 
 
 def said(row: Row, setting: str) -> Any:
-    """Read off a row what it says of a setting of a `Family`.
+    """Read off a row what it says of a setting of `OfficialRows`.
 
     Args:
         row: The row, with one method.
