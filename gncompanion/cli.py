@@ -6,7 +6,7 @@ click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with
 import json
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,9 @@ def train(
         raise ValueError("nothing to train: name a row with -f")
     require_writable(paths.runs())
     with joined() as share:
-        for chosen in select(files, _values(parameters), seeds=seeds, methods=methods):
+        waiting = select(files, _values(parameters), seeds=seeds, methods=methods)
+        while waiting:
+            chosen = waiting.pop(0)  # and with it, what it holds of the data
             if share.rank == 0:
                 click.echo(f"{chosen.name}: {chosen.folder}")
             with LongRun(chosen.folder, quiet=share.rank > 0) as watch:
@@ -180,9 +182,10 @@ def evaluate(
 ) -> None:
     """Judge RUNS, finished runs' folders, or those of a row, and keep the scores beside them.
 
-    Without a row, -p metrics classifier, -p n_samples 1000 and the like say how.
+    Without a row, -p metrics classifier, -p n_samples 1000 and the like say how. With judged_every, the
+    checkpoints on the way are judged too, and the best of them is kept beside the last.
     """
-    from gncompanion.papers import scoring
+    from gncompanion.papers import curves, scoring
     from gncompanion.papers.selection import open_runs, select
 
     if runs and (files or seeds or methods):
@@ -199,18 +202,28 @@ def evaluate(
             raise ValueError(f"{one.folder} holds no finished run: gncompanion train goes on with it")
     for one in chosen:
         run = one.experiment.run(one.folder, progress=False, train=False)
-        found = scoring.judge(run, one.protocol)
-        click.echo(f"{one.folder}: {', '.join(f'{column} {value:.4g}' for column, value in found.items())}")
-        scoring.keep(run, one.folder, one.protocol, found)
+        best = None
+        if one.protocol.judged_every is None:
+            found = scoring.judge(run, one.protocol)
+        else:
+            all_scores = curves.scores_over_steps(one.experiment, one.protocol, one.folder)
+            found, best = all_scores[one.experiment.schedule.steps], curves.best(all_scores)
+        click.echo(f"{one.folder}: {_listed(found)}")
+        if best:
+            click.echo(
+                f"  best by {best['chosen_by']}, after {best['step']} steps: {_listed(best['scores'])}"
+            )
+        scoring.keep(run, one.folder, one.protocol, found, best=best)
 
 
 @app.command()
 @_ROWS
-def table(files: Sequence[Path]) -> None:
+@_SET
+def table(files: Sequence[Path], parameters: Sequence[tuple[str, str]]) -> None:
     """Print the papers' tables, all rows by default, beside what was judged here."""
     from gncompanion.papers import tables
 
-    click.echo(tables.markdown(tables.entries(files or tables.row_files())))
+    click.echo(tables.markdown(tables.entries(files or tables.row_files(), _values(parameters))))
 
 
 @app.command()
@@ -246,6 +259,10 @@ def check(
     click.echo(json.dumps(report.as_dict(), indent=1) if as_json else report)
     if not report.right:
         raise SystemExit(1)
+
+
+def _listed(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{column} {value:.4g}" for column, value in scores.items())
 
 
 def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
