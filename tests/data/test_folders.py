@@ -125,7 +125,11 @@ def test_churches_are_squashed_or_cut(tmp_path: Path) -> None:
     picture = save_random_picture(tmp_path / "f.png", 8, 16)
     squashed, cut = (load("lsun-church", folder=str(tmp_path), size=8, resize=r) for r in ("squash", "cut"))
     assert torch.equal(cut.pixels[0], picture[:, :, 4:12])
-    assert torch.equal(squashed.pixels[0], resize(picture, [8, 8], antialias=True))
+    expected = resize(
+        picture, [8, 8], antialias=True
+    )  # torch's own, which rounds once where Pillow does twice
+    assert (squashed.pixels[0].int() - expected.int()).abs().max() <= 1
+    assert (squashed.pixels[0].int() - cut.pixels[0].int()).abs().max() > 50  # so a cut would be noticed
     with pytest.raises(ValueError, match="unknown resize 'crop'"):
         load("lsun-church", folder=str(tmp_path), resize="crop")
 
