@@ -30,3 +30,182 @@ reset       "The critic must learn the intercept" if *value back, squashed* does
             critic's layers are put back to their first norms after each step; if it works then, the scale's drift
             was the cause.
 """
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gncompanion.data import load
+from gncompanion.experiment import Experiment
+from gncompanion.metrics import Statistics, extract, frechet_distance, train_classifier
+from gncompanion.notebook.provenance import provenance
+from gncompanion.theory.game_batch import Game, GameBatch, Sizes
+from gncompanion.theory.game_scores import SCORES
+from gncompanion.theory.own_case import own_case
+from gncompanion.theory.wasserstein import exact_w1
+from gncompanion.tools import paths
+from gncompanion.tools.files import write
+
+LOSSES = ("hinge", "wasserstein")
+N = 512  # real samples, and generated ones, that are compared
+DRAWN = 16  # images, and eight times as many points, of the first seed that are kept
+TOY = {"sizes": Sizes(width=32, depth=2, z_dim=8, batch=64, rate=2e-3), "steps": 2000, "seeds": range(10)}
+DIGITS = {"sizes": Sizes(width=64, depth=2, z_dim=16, batch=32, rate=2e-3), "steps": 1000, "seeds": range(5)}
+OWN_CASE = {"steps": 400, "batch": 32, "rate": 2e-3, "bias_std": 0.1, "seeds": range(5)}
+OUTPUT = "benchmarks/counter_experiment.json"
+
+Cell = dict[str, Any]
+
+
+def toy_games() -> list[Game]:
+    """The 2 × 4 × 2 table, the ladder, and the ladder with its scale put back."""
+    cells = [(s, b, False) for s, b in product(SCORES, ("none", "random"))]
+    parts = ("inner, squashed", "value back", "value back, squashed", "D/(n+ε)")
+    cells += [(part, "random", False) for part in parts]
+    cells += [(score, "frozen", False) for score in ("D/n", "GN")]
+    cells += [(score, "random", True) for score in ("value back", "value back, squashed", "GN")]
+    every = product(cells, LOSSES, TOY["seeds"])
+    return [Game(s, biases=b, reset=r, loss=loss, seed=seed) for (s, b, r), loss, seed in every]
+
+
+def digit_games(mean: tuple[float, ...]) -> list[Game]:
+    """The 2 × 4 × 2 table, and the author's own case in three coordinates."""
+    frames = {"[-1, 1]": (1.0, 0.0), "[0, 1]": (0.5, 0.5), "mean subtracted": (1.0, tuple(-m for m in mean))}
+    cells = [(s, b, "[-1, 1]") for s, b in product(SCORES, ("none", "random"))]
+    cells += product(("inner", "D/n", "GN"), ("zero", "random"), frames)
+    every = product(dict.fromkeys(cells), LOSSES, DIGITS["seeds"])
+    return [
+        Game(s, biases=b, loss=loss, seed=seed, scale=frames[f][0], shift=frames[f][1])
+        for (s, b, f), loss, seed in every
+    ]
+
+
+def compared(real: Tensor, fake: Tensor, *, scale: float = 1.0, shift: Tensor | float = 0.0) -> Cell:
+    """Measure one run in the data's own coordinates, and how near it is to the origin of the critic's."""
+    real, fake = real.flatten(1), fake.flatten(1)
+    if not fake.isfinite().all() or fake.abs().max() > 1e6:
+        return {"w1": None}  # broken down: infinitely far
+    norms = [(scale * x + shift).norm(dim=1).mean() for x in (real, fake)]
+    origin = -torch.as_tensor(shift) / scale
+    away = (real - origin).norm(dim=1).mean()
+    return {"w1": exact_w1(real, fake), "norm": (norms[1] / norms[0]).item(), "origin": away.item()}
+
+
+class Judge:
+    """The features in which digits are compared, and the three images that a collapse could end at."""
+
+    def __init__(self, random: torch.Generator) -> None:
+        self.data = load("digits")
+        self.real = self.data.sample(N, random)[0]
+        pictures, labels = self.data.sample(4096, random)
+        self.features = train_classifier(pictures, labels, steps=300, width=8)
+        self.reference = Statistics.of(extract(self.features, [self.real]).values)
+        self.mean = self.data.images.mean(0).flatten()
+        grey = torch.zeros_like(self.mean)
+        self.ends = {"black": grey - 1, "grey": grey, "mean image": self.mean}
+
+    def __call__(self, fake: Tensor, **frame: Any) -> Cell:
+        found = compared(self.real, fake, **frame)
+        if found["w1"] is None:
+            return found
+        values = extract(self.features, [fake.view(-1, 1, 8, 8).clamp(-1, 1)]).values
+        found["features"] = frechet_distance(Statistics.of(values), self.reference)
+        centre = fake.flatten(1).mean(0)
+        return found | {"to": {name: (centre - end).norm().item() for name, end in self.ends.items()}}
+
+
+def key(game: Game) -> str:
+    """Name a game's setting, all but its seed."""
+    pixels = {1.0: "[-1, 1]" if game.shift == 0.0 else "mean subtracted", 0.5: "[0, 1]"}[game.scale]
+    return " | ".join([game.score, game.biases + (", reset" if game.reset else ""), game.loss, pixels])
+
+
+def kept(samples: Tensor, n: int) -> list[Any]:
+    """A few samples, rounded, as a file may hold them; [] where they are not finite."""
+    few = samples[:n].flatten(1)
+    return [[round(v, 2) for v in row] for row in few.tolist()] if few.isfinite().all() else []
+
+
+def collect(table: dict[str, Any], name: str, found: Cell, samples: Tensor, n: int) -> None:
+    """Add a run to its setting's row: lists over seeds, and samples of the first."""
+    row = table.setdefault(name, {"samples": kept(samples, n)})
+    for column, value in found.items():
+        row.setdefault(column, []).append(value)
+
+
+def toy() -> dict[str, Any]:
+    """Play all games on the ring."""
+    ring, random = load("ring"), torch.Generator().manual_seed(0)
+    real, other = (ring.sample(N, random)[0] for _ in range(2))
+    batch = GameBatch(toy_games(), ring, TOY["sizes"])
+    batch.play(TOY["steps"])
+    table: dict[str, Any] = {}
+    for game, fake in zip(batch.games, batch.sample(N), strict=True):
+        collect(table, key(game), compared(real, fake), fake, 8 * DRAWN)
+    return {"rows": table, "floor": exact_w1(real, other)}
+
+
+def digits() -> dict[str, Any]:
+    """Play all games on digits, with perceptrons."""
+    judge = Judge(torch.Generator().manual_seed(0))
+    games = digit_games(tuple(judge.mean.tolist()))
+    batch = GameBatch(games, judge.data, DIGITS["sizes"])
+    batch.play(DIGITS["steps"])
+    table: dict[str, Any] = {}
+    for game, fake in zip(games, batch.sample(N), strict=True):
+        shift = torch.as_tensor(game.shift)
+        collect(table, key(game), judge(fake, scale=game.scale, shift=shift), fake, DRAWN)
+    return {"rows": table, "floor": exact_w1(judge.real, judge.data.sample(N, batch.random)[0])}
+
+
+def dcgan() -> dict[str, Any]:
+    """Train the author's own case on digits, with the papers' CNN."""
+    judge, rate, batch = Judge(torch.Generator().manual_seed(0)), OWN_CASE["rate"], OWN_CASE["batch"]
+    schedule = {"steps": OWN_CASE["steps"], "log_every": OWN_CASE["steps"], "ema_decay": None}
+    schedule |= {"batch_critic": batch, "batch_generator": batch, "lr_critic": rate, "lr_generator": rate}
+    world = {"dataset": "digits", "network": "dcgan"}
+    settings = own_case(world, {"width": 8, "z_dim": 16}, schedule, bias_std=OWN_CASE["bias_std"])
+    table: dict[str, Any] = {}
+    for seed, (cell, setting) in product(OWN_CASE["seeds"], settings.items()):
+        fake = Experiment(**setting, seed=seed).run(progress=False).sample(N, seed=1, training_mode=True)
+        frame = {"scale": 0.5, "shift": 0.5} if cell[-1] == "[0, 1]" else {}
+        collect(table, " | ".join(cell), judge(fake, **frame), fake, DRAWN)
+        print(seed, cell, table[" | ".join(cell)]["norm"][-1], flush=True)
+    return {"rows": table, "floor": exact_w1(judge.real, judge.data.sample(N, torch.Generator())[0])}
+
+
+PARTS = {"toy": (toy, TOY), "digits": (digits, DIGITS), "own-case": (dcgan, OWN_CASE)}
+
+
+def described(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as plain values."""
+    plain = {name: list(v) if isinstance(v, range) else v for name, v in settings.items()}
+    return plain | ({"sizes": plain["sizes"]._asdict()} if "sizes" in plain else {})
+
+
+def main(names: Sequence[str] | None = None) -> None:
+    """Run parts, and put each into the file as it ends."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    torch.set_num_threads(1)
+    file = Path(paths.root() / OUTPUT)
+    for name in parser.parse_args(names).parts:
+        play, settings = PARTS[name]
+        started = time.process_time()
+        origin, date = provenance("08_counter_experiment"), time.strftime("%Y-%m-%d")
+        found = play() | {"settings": described(settings), "date": date, **origin}
+        found["processor_seconds"] = round(time.process_time() - started)
+        content = json.loads(file.read_text()) if file.exists() else {}
+        content[name] = found
+        write(file, (json.dumps(content, ensure_ascii=False, sort_keys=True) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The settings of the counter-experiment on images: plain values, one mapping of `Experiment`'s for each.
+
+The blog post's author trained images; what his critic's biases started from, his loss and his pixels' range
+are not known. So: {hinge, Wasserstein} × {zero, random biases} × {pixels in [-1, 1], in [0, 1]} for the inner
+product, and beside it D/n, GN, and what a critic without biases makes of the first two, which is the same.
+All of them are `InnerProduct`s with as much of the intercept back as is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+__all__ = ["COORDINATES", "own_case"]
+
+COORDINATES = {"[-1, 1]": {}, "[0, 1]": {"scale": 0.5, "shift": 0.5}}
+_SCORES = {"inner": {}, "D/n": {"intercept": "full"}, "GN": {"intercept": "full", "squash": True}}
+
+
+def own_case(
+    dataset: Mapping[str, Any], network: Mapping[str, Any], schedule: Mapping[str, Any], *, bias_std: float
+) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+    """Write the settings down.
+
+    Args:
+        dataset: `dataset` and `dataset_options`, and `network`, as `Experiment` has them.
+        network: The network's own options.
+        schedule: How long and how fast to train.
+        bias_std: Deviation of the critic's first biases, where they are random.
+
+    Returns:
+        Settings without a seed, by score, biases ("none", "zero", "random"), loss and pixels' range. GN's loss
+        is the hinge alone: for a score in [-1, 1] the two have the same gradients.
+    """
+    biases = {"none": {"bias": False}, "zero": {}, "random": {"bias_std": bias_std}}
+    losses = ("hinge", "wasserstein")
+    cells = list(product(["inner"], ["zero", "random"], losses, COORDINATES))
+    cells += product(["inner", "D/n"], ["none"], losses, ["[-1, 1]"])
+    cells += [("GN", kind, "hinge", "[-1, 1]") for kind in ("zero", "random")]
+    cells += product(["D/n"], ["zero"], losses, ["[-1, 1]"])
+    return {
+        (score, kind, loss, pixels): {
+            **dataset,
+            "network_options": {**network, **biases[kind]},
+            "constraint": "inner-product",
+            "constraint_options": {**_SCORES[score], **COORDINATES[pixels]},
+            "loss": loss,
+            "schedule": dict(schedule),
+        }
+        for score, kind, loss, pixels in cells
+    }
