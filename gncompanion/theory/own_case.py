@@ -15,7 +15,7 @@ from typing import Any
 __all__ = ["COORDINATES", "own_case"]
 
 COORDINATES = {"[-1, 1]": {}, "[0, 1]": {"scale": 0.5, "shift": 0.5}}
-_SCORES = {"inner": {}, "D/n": {"intercept": "full"}, "GN": {"intercept": "full", "squash": True}}
+_SCORES = {"inner": {}, "GN": {"intercept": "full", "squash": True}}
 
 
 def own_case(
@@ -30,15 +30,13 @@ def own_case(
         bias_std: Deviation of the critic's first biases, where they are random.
 
     Returns:
-        Settings without a seed, by score, biases ("none", "zero", "random"), loss and pixels' range. GN's loss
-        is the hinge alone: for a score in [-1, 1] the two have the same gradients.
+        Settings without a seed, by score, biases ("zero", "random"), loss and pixels' range. GN's loss is
+        the hinge alone: for a score in [-1, 1] the two have the same gradients.
     """
-    biases = {"none": {"bias": False}, "zero": {}, "random": {"bias_std": bias_std}}
+    biases = {"zero": {}, "random": {"bias_std": bias_std}}
     losses = ("hinge", "wasserstein")
     cells = list(product(["inner"], ["zero", "random"], losses, COORDINATES))
-    cells += product(["inner", "D/n"], ["none"], losses, ["[-1, 1]"])
     cells += [("GN", kind, "hinge", "[-1, 1]") for kind in ("zero", "random")]
-    cells += product(["D/n"], ["zero"], losses, ["[-1, 1]"])
     return {
         (score, kind, loss, pixels): {
             **dataset,
