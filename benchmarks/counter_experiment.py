@@ -58,7 +58,7 @@ N = 512  # real samples, and generated ones, that are compared
 DRAWN = 16  # images, and eight times as many points, of the first seed that are kept
 TOY = {"sizes": Sizes(width=32, depth=2, z_dim=8, batch=64, rate=2e-3), "steps": 800, "seeds": range(5)}
 DIGITS = {"sizes": Sizes(width=64, depth=2, z_dim=16, batch=32, rate=2e-3), "steps": 400, "seeds": range(5)}
-OWN_CASE = {"steps": 200, "batch": 32, "rate": 2e-3, "bias_std": 0.1, "seeds": range(3)}
+OWN_CASE = {"steps": 80, "batch": 32, "rate": 2e-3, "bias_std": 0.1, "seeds": range(3)}
 OUTPUT = "benchmarks/counter_experiment.json"
 
 Cell = dict[str, Any]
@@ -174,6 +174,8 @@ def dcgan() -> dict[str, Any]:
     schedule |= {"batch_critic": batch, "batch_generator": batch, "lr_critic": rate, "lr_generator": rate}
     world = {"dataset": "digits", "network": "dcgan"}
     settings = own_case(world, {"width": 8, "z_dim": 16}, schedule, bias_std=OWN_CASE["bias_std"])
+    left_out = {("zero", "[0, 1]"), ("zero", "GN")}  # of the full list, for the time they take
+    settings = {c: v for c, v in settings.items() if not {(c[1], c[3]), (c[1], c[0])} & left_out}
     table: dict[str, Any] = {}
     for seed, (cell, setting) in product(OWN_CASE["seeds"], settings.items()):
         fake = Experiment(**setting, seed=seed).run(progress=False).sample(N, seed=1, training_mode=True)

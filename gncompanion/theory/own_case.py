@@ -2,8 +2,7 @@
 
 The blog post's author trained images; what his critic's biases started from, his loss and his pixels' range
 are not known. So: {hinge, Wasserstein} × {zero, random biases} × {pixels in [-1, 1], in [0, 1]} for the inner
-product, and beside it D/n, GN, and what a critic without biases makes of the first two, which is the same.
-All of them are `InnerProduct`s with as much of the intercept back as is wanted.
+product, and GN beside it. Both are `InnerProduct`s, with the intercept lost and with it back.
 """
 
 from __future__ import annotations
