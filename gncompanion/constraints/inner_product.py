@@ -16,9 +16,9 @@ The options take the difference to gradient normalization apart:
     "full"        D / n      that of D / n: "gn-0"
 
 `squash` replaces each a / n by a / (n + |a|), whose values lie in [-1, 1]: with the full intercept it is
-"gn". `freeze_biases` keeps the biases where they start, whatever the score. `scale` and `shift` give critic and
-inner product other coordinates, x′ = scale · x + shift, such as pixels in [0, 1] for images in [-1, 1]: unlike
-D / n the inner product depends on where the origin lies.
+"gn". `freeze_biases` keeps the biases where they start, whatever the score. `scale` and `shift` give critic
+and inner product other coordinates, x′ = scale · x + shift, such as pixels in [0, 1] for images in [-1, 1]:
+unlike D / n the inner product depends on where the origin lies.
 
 Source: Su Jianlin, kexue.fm/archives/8757, second doubt; the remark on the biases is a comment under it. The
 options are ours.

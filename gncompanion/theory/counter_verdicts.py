@@ -3,8 +3,8 @@
     at the origin    mean norm < ¼ of the real samples', in the critic's coordinates
     works            median W1 ≤ ½ of the origin's       fails    > ¾ of it
 
-They stand here so that a test can show each of them a world in which it must say no. A run that broke down has
-W1 = ∞.
+They stand here so that a test can show each of them a world in which it must say no. A run that broke down
+has W1 = ∞.
 """
 
 from __future__ import annotations

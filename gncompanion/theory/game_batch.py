@@ -1,17 +1,17 @@
 """Many small GANs at once: perceptrons for generator and critic, each game's weights a row of numbers.
 
-    x′ = a x + b                         the coordinates that data and generator share, and the critic sees
+    x′ = a x + b                      the coordinates that data and generator share, and the critic sees
     critic     minimise  Σ over games of  loss.critic(s(x′_real), s(x′_fake))
     generator  minimise  Σ over games of  −mean s(x′_fake)
 
 with s one of `game_scores`. The games have nothing in common but that those of one seed start from the same
-weights and see the same data and noise. Adam works number by number, so each game trains as it would alone; the
-critic step comes first, as in `training.steps`, whose gradients these are (a test compares them).
+weights and see the same data and noise. Adam works number by number, so each game trains as it would alone;
+the critic step comes first, as in `training.steps` (a test compares the weights after a few steps).
 
-A game's critic has biases that are absent ("none": zero, and held there), start at "zero", start at "random", or
-start there and are held ("frozen"). With `reset` the critic's layers are put back to their first norms after each
-step, and its biases with them: W_l → a_l W_l, b_l → a_1 ⋯ a_l b_l makes D a multiple of itself and leaves D / ‖∇D‖
-as it is, so that nothing but the scale's drift is taken away.
+A game's critic has biases that are absent ("none": zero, and held there), start at "zero", start at "random",
+or start there and are held ("frozen"). With `reset` the critic's layers are put back to their first norms
+after each step, and its biases with them: W_l → a_l W_l, b_l → a_1 ⋯ a_l b_l makes D a multiple of itself and
+leaves D / ‖∇D‖ as it is, so that nothing but the scale's drift is taken away.
 
 Source: ours; the scores' sources are in `game_scores`.
 """
@@ -198,6 +198,23 @@ class GameBatch:
             fake = self.scores(self.critics.detach(), self.moved(self._fake(n)))
             (self.generators.grad,) = torch.autograd.grad(-fake.mean(1).sum(), self.generators)
             self._adams[1].step()
+
+    def follow(self, steps: int, real: Tensor, *, looks: int) -> Look:
+        """Play, and look on the way.
+
+        Args:
+            steps: Iterations in all.
+            real: Real samples to compare with, (n, ...).
+            looks: Number of looks after the first, which comes before any step; it divides the steps.
+
+        Returns:
+            All that was seen, each (R, looks + 1).
+        """
+        seen = [self.look(real)]
+        for _ in range(looks):
+            self.play(steps // looks)
+            seen.append(self.look(real))
+        return Look(*(torch.stack(column, 1) for column in zip(*seen, strict=True)))
 
     def scores(self, critics: Tensor, x: Tensor) -> Tensor:
         """Score each game's points: critics (R, P), x (R, N, d) in its coordinates -> (R, N)."""

@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-__all__ = ["COORDINATES", "own_case"]
+import torch
+from torch import Tensor
+
+from gncompanion.theory.wasserstein import exact_w1
+
+__all__ = ["COORDINATES", "compared", "own_case"]
 
 COORDINATES = {"[-1, 1]": {}, "[0, 1]": {"scale": 0.5, "shift": 0.5}}
 _SCORES = {"inner": {}, "GN": {"intercept": "full", "squash": True}}
@@ -29,8 +34,8 @@ def own_case(
         bias_std: Deviation of the critic's first biases, where they are random.
 
     Returns:
-        Settings without a seed, by score, biases ("zero", "random"), loss and pixels' range. GN's loss is
-        the hinge alone: for a score in [-1, 1] the two have the same gradients.
+        Settings without a seed, by score, biases, loss and pixels' range. GN's loss is the hinge alone: for a
+        score in [-1, 1] the two have the same gradients.
     """
     biases = {"zero": {}, "random": {"bias_std": bias_std}}
     losses = ("hinge", "wasserstein")
@@ -47,3 +52,26 @@ def own_case(
         }
         for score, kind, loss, pixels in cells
     }
+
+
+def compared(
+    real: Tensor, fake: Tensor, *, scale: float = 1.0, shift: Tensor | float = 0.0
+) -> dict[str, Any]:
+    """Measure a run in the data's own coordinates, and how near it is to the origin of its critic's.
+
+    Args:
+        real: Real samples, (N, ...).
+        fake: Generated ones, (M, ...).
+        scale: The factor of the critic's coordinates.
+        shift: What is added to them.
+
+    Returns:
+        `w1`, the exact distance; `norm`, the mean norm in the critic's coordinates over the real samples';
+        `origin`, the distance from all of them at that origin. Of a run that broke down `w1` alone, None.
+    """
+    real, fake = real.flatten(1), fake.flatten(1)
+    if not fake.isfinite().all() or fake.abs().max() > 1e6:
+        return {"w1": None}
+    norms = [(scale * x + shift).norm(dim=1).mean() for x in (real, fake)]
+    away = (real + torch.as_tensor(shift) / scale).norm(dim=1).mean()
+    return {"w1": exact_w1(real, fake), "norm": (norms[1] / norms[0]).item(), "origin": away.item()}

@@ -57,7 +57,7 @@ class Peaks(nn.Module):
 
 
 def mean_difference_critic(real: Tensor, fake: Tensor) -> nn.Linear:
-    """Make the affine critic that is best for ⟨∇D/‖∇D‖, x⟩, and for D/‖∇D‖: its slope is the means' difference.
+    """Make the affine critic that is best for ⟨∇D/‖∇D‖, x⟩ and for D/‖∇D‖: the means' difference.
 
     Args:
         real: Points of P, (n, d).

@@ -178,7 +178,7 @@ def test_refusals(options: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("intercept", ["lost", "full"])
 def test_coordinates_are_those_of_critic_and_inner_product(intercept: str) -> None:
-    critic, x = mlp(), normal(N, 3, seed=8)
+    critic, x = mlp(), normal(6, 3, seed=8)
     moved = build("inner-product", intercept=intercept, scale=0.5, shift=0.25).score(critic, x)
     there = build("inner-product", intercept=intercept).score(critic, 0.5 * x + 0.25)
     torch.testing.assert_close(moved, there, **EXACT)

@@ -24,7 +24,7 @@ def batch(*games: Game, **options: object) -> GameBatch:
 
 
 def alone(game: Game, steps: int) -> tuple[Tensor, Tensor]:
-    """Train one game by `Training`, from the weights of the batch; return critic's and generator's numbers."""
+    """Train one game by `Training`, from the weights of the batch; return both networks' numbers."""
     games = batch(game)
     critic = games.shape.critic(games.critics[0].detach().clone())
     generator = MLPGenerator(3, 2, width=8, depth=2)
