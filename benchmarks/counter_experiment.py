@@ -1,6 +1,8 @@
 """The runs behind notebook 08 that take longer than a notebook may.
 
-    python benchmarks/counter_experiment.py toy digits own-case     # -> benchmarks/counter_experiment.json
+    python benchmarks/counter_experiment.py switch shift toy digits own-case
+
+Each part enters benchmarks/counter_experiment.json as it ends.
 
 Criteria, written before any of these runs, and before the notebook's switch and shift, was looked at. A
 generator is *at the origin* if the mean norm of its samples is below a quarter of the real samples', in the
@@ -41,14 +43,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gncompanion.constraints import build
 from gncompanion.data import load
 from gncompanion.experiment import Experiment
+from gncompanion.lipschitz import scan_line
 from gncompanion.metrics import Statistics, extract, frechet_distance, train_classifier
+from gncompanion.models import MLPCritic
 from gncompanion.notebook.provenance import provenance
-from gncompanion.theory.game_batch import Game, GameBatch, Sizes
+from gncompanion.theory.game_batch import Game, GameBatch, Look, Sizes
 from gncompanion.theory.game_scores import SCORES
 from gncompanion.theory.own_case import compared, own_case
 from gncompanion.theory.wasserstein import exact_w1
@@ -62,6 +68,21 @@ TOY = {"sizes": Sizes(width=32, depth=2, z_dim=8, batch=64, rate=2e-3), "steps":
 DIGITS = {"sizes": Sizes(width=64, depth=2, z_dim=16, batch=32, rate=2e-3), "steps": 400, "seeds": range(5)}
 OWN_CASE = {"steps": 80, "batch": 32, "rate": 2e-3, "bias_std": 0.1, "seeds": range(3)}
 OUTPUT = "benchmarks/counter_experiment.json"
+
+PLANE = {
+    "sizes": TOY["sizes"],
+    "seeds": range(10),
+    "trained_steps": 600,
+    "switch_steps": 400,
+    "steps": 800,
+    "looks": 16,
+}
+ARMS = {
+    "inner product, new critic": ("inner", False),
+    "inner product, GN's critic": ("inner", True),
+    "GN, new critic": ("GN", False),
+    "GN, its own critic": ("GN", True),
+}
 
 Cell = dict[str, Any]
 
@@ -133,6 +154,61 @@ def collect(table: dict[str, Any], name: str, found: Cell, samples: Tensor, n: i
         row.setdefault(column, []).append(value)
 
 
+def listed(numbers: Tensor) -> list[Any]:
+    """Numbers as a file may hold them."""
+    return np.round(numbers.tolist(), 4).tolist()
+
+
+def jumps(critic: MLPCritic, rule: str, ends: Tensor) -> float:
+    """The share of a score's total variation on segments, (k, 2, 2), that is jumps at a critic's kinks."""
+    up = jump = 0.0
+    for line in (scan_line(critic, *pair) for pair in ends):
+        near = torch.stack([line.t - 1e-9, line.t + 1e-9], dim=1).flatten()[1:-1]
+        change = build(rule).score(critic, line.at(near)).detach().diff().abs()
+        up, jump = up + change[::2].sum().item(), jump + change[1::2].sum().item()
+    return jump / (up + jump)
+
+
+def switch() -> dict[str, Any]:
+    """Train generators with GN, and go on with the inner product or, as the control, with GN."""
+    ring, seeds, sizes = load("ring"), PLANE["seeds"], PLANE["sizes"]
+    real = ring.sample(256, torch.Generator().manual_seed(0))[0]
+    trained = GameBatch([Game("GN", seed=s) for s in seeds], ring, sizes)
+    untrained = trained.look(real).norm
+    trained.play(PLANE["trained_steps"])
+    found = {
+        "untrained": listed(untrained),
+        "samples": {"before": kept(trained.sample(N)[0], 128)},
+        "norm": {},
+    }
+    ends = 3 * (2 * torch.rand(4, 2, 2, generator=torch.Generator().manual_seed(1)).double() - 1)
+    for arm, (score, keep) in ARMS.items():
+        games = [Game(score, seed=s) for s in seeds]
+        batch = GameBatch(games, ring, sizes, start=trained, keep_critics=keep, seed=1)
+        look = batch.follow(PLANE["switch_steps"], real, looks=PLANE["looks"])
+        found["norm"][arm], found["samples"][arm] = listed(look.norm), kept(batch.sample(N)[0], 128)
+        rule = {"inner": "inner-product", "GN": "gn"}[score]
+        critics = [batch.shape.critic(theta) for theta in batch.critics.detach().double()]
+        found.setdefault("jumps", {})[arm] = [jumps(critic, rule, ends) for critic in critics]
+    return found
+
+
+def shift() -> dict[str, Any]:
+    """Train with the inner product and with GN, around the origin and away from it."""
+    ring, seeds = load("ring"), PLANE["seeds"]
+    real = ring.sample(256, torch.Generator().manual_seed(0))[0]
+    cells = list(product(("inner", "GN"), {"centred": 0.0, "moved": (4.0, 0.0)}.items()))
+    games = [Game(score, shift=place, seed=s) for score, (_, place) in cells for s in seeds]
+    looks = GameBatch(games, ring, PLANE["sizes"]).follow(PLANE["steps"], real, looks=PLANE["looks"])
+    parts = [part.view(len(cells), len(seeds), -1) for part in looks]
+    return {
+        f"{score} | {name}": {
+            field: listed(part[row]) for field, part in zip(Look._fields, parts, strict=True)
+        }
+        for row, (score, (name, _)) in enumerate(cells)
+    }
+
+
 def toy() -> dict[str, Any]:
     """Play all games on the ring."""
     ring, random = load("ring"), torch.Generator().manual_seed(0)
@@ -176,7 +252,13 @@ def dcgan() -> dict[str, Any]:
     return {"rows": table, "floor": exact_w1(judge.real, judge.data.sample(N, torch.Generator())[0])}
 
 
-PARTS = {"toy": (toy, TOY), "digits": (digits, DIGITS), "own-case": (dcgan, OWN_CASE)}
+PARTS = {
+    "switch": (switch, PLANE),
+    "shift": (shift, PLANE),
+    "toy": (toy, TOY),
+    "digits": (digits, DIGITS),
+    "own-case": (dcgan, OWN_CASE),
+}
 
 
 def described(settings: dict[str, Any]) -> dict[str, Any]:
