@@ -12,8 +12,9 @@ all samples at the origin would have, and *fails* if it is above three quarters;
 switch      A generator that GN has trained (norm within a quarter of the real samples' in each seed) goes on
             with the inner product: "it collapses" if it is at the origin in every seed at the last look, and
             the control, which goes on with GN, at no look in any seed. Ten seeds, a fresh critic and the kept
-            one. Would miss: a collapse slower than the run, one that stops half way. (The first run had 400 steps after the
-            switch, and 8 and 6 of ten were at the origin; it was then made three times as long.)
+            one. Would miss: a collapse slower than the run, one that stops half way. (The first run had 400
+            steps after the switch, and 8 and 6 of ten were at the origin; it was then made three times as
+            long.)
 shift       Data and generator moved by (4, 0): "it ends at the origin there too" if each of ten seeds is
             there at the last look. Independently of where it ends: the critic "plays its own game" if, over
             the second half of the looks, the median over seeds of value/bound is above 1/2, of the cosine
@@ -57,7 +58,7 @@ from gncompanion.models import MLPCritic
 from gncompanion.notebook.provenance import provenance
 from gncompanion.theory.game_batch import Game, GameBatch, Look, Sizes
 from gncompanion.theory.game_scores import SCORES
-from gncompanion.theory.own_case import compared, own_case
+from gncompanion.theory.own_case import measured_run, own_case
 from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
@@ -128,7 +129,7 @@ class Judge:
         self.ends = {"black": grey - 1, "grey": grey, "mean image": self.mean}
 
     def __call__(self, fake: Tensor, **frame: Any) -> Cell:
-        found = compared(self.real, fake, **frame)
+        found = measured_run(self.real, fake, **frame)
         if found["w1"] is None:
             return found
         values = extract(self.features, [fake.view(-1, 1, 8, 8).clamp(-1, 1)]).values
@@ -219,7 +220,7 @@ def toy() -> dict[str, Any]:
     batch.play(TOY["steps"])
     table: dict[str, Any] = {}
     for game, fake in zip(batch.games, batch.sample(N), strict=True):
-        collect(table, key(game), compared(real, fake), fake, 8 * DRAWN)
+        collect(table, key(game), measured_run(real, fake), fake, 8 * DRAWN)
     return {"rows": table, "floor": exact_w1(real, other)}
 
 

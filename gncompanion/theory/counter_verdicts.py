@@ -19,9 +19,9 @@ __all__ = [
     "collapse_follows",
     "ends_at",
     "fails",
+    "mostly_at_origin",
     "noise_floor",
     "plays_its_own_game",
-    "reaches",
     "works",
 ]
 
@@ -79,7 +79,7 @@ def plays_its_own_game(value: ArrayLike, cos_real: ArrayLike, cos_fake: ArrayLik
     return bool(v > 0.5 and real > 0.5 and fake < -0.5)
 
 
-def reaches(norm: Sequence[float]) -> bool:
+def mostly_at_origin(norm: Sequence[float]) -> bool:
     """Tell whether at least four of five runs, (S,), are at the origin."""
     return bool(at_origin(norm).mean() >= 0.8)
 

@@ -31,7 +31,7 @@ from torch.optim import Adam
 from gncompanion.data import Dataset
 from gncompanion.models import MLPGenerator
 from gncompanion.theory.critic_batch import Shape, fresh_critics, values_and_gradients
-from gncompanion.theory.game_scores import PARTS, SCORES, scored
+from gncompanion.theory.game_scores import SCORES, STEPS_BETWEEN, scored
 from gncompanion.tools.names import require_known
 
 __all__ = ["BIASES", "Game", "GameBatch", "Look", "Sizes"]
@@ -51,7 +51,7 @@ class Game:
     """One GAN.
 
     Attributes:
-        score: A name of `game_scores.SCORES` or `PARTS`.
+        score: A name of `game_scores.SCORES` or `STEPS_BETWEEN`.
         biases: The critic's, one of `BIASES`.
         loss: "hinge" or "wasserstein"; the generator's is the same in both, minus the mean score.
         seed: Seed of its weights, and the name of its data and noise.
@@ -72,7 +72,7 @@ class Game:
     reset: bool = False
 
     def __post_init__(self) -> None:
-        require_known("unknown score", self.score, SCORES | PARTS)
+        require_known("unknown score", self.score, SCORES | STEPS_BETWEEN)
         require_known("unknown biases", self.biases, BIASES)
         require_known("unknown loss", self.loss, CRITICS_LOSSES)
 

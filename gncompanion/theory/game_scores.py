@@ -28,7 +28,7 @@ from gncompanion.constraints.gradient_norm import GradientNormalization
 from gncompanion.constraints.inner_product import InnerProduct
 from gncompanion.tools.names import pick
 
-__all__ = ["EPS", "PARTS", "SCORES", "scored"]
+__all__ = ["EPS", "SCORES", "STEPS_BETWEEN", "scored"]
 
 EPS = 1e-2  # ours: GraN's value was not found
 
@@ -39,7 +39,7 @@ SCORES: dict[str, tuple[str, Mapping[str, Any]]] = {
     "GN": ("gn", {}),
 }
 
-PARTS: dict[str, tuple[str, Mapping[str, Any]]] = {
+STEPS_BETWEEN: dict[str, tuple[str, Mapping[str, Any]]] = {
     "inner, squashed": ("inner-product", {"squash": True}),
     "value back": ("inner-product", {"intercept": "value"}),
     "value back, squashed": ("inner-product", {"intercept": "value", "squash": True}),
@@ -48,7 +48,7 @@ PARTS: dict[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def scored(name: str, f: Tensor, g: Tensor, x: Tensor) -> Tensor:
-    """Score by one of `SCORES` or `PARTS`.
+    """Score by one of `SCORES` or `STEPS_BETWEEN`.
 
     Args:
         name: The score's name.
@@ -62,7 +62,7 @@ def scored(name: str, f: Tensor, g: Tensor, x: Tensor) -> Tensor:
     Raises:
         ValueError: The name is unknown.
     """
-    constraint, options = pick("score", name, SCORES | PARTS)
+    constraint, options = pick("score", name, SCORES | STEPS_BETWEEN)
     rule = build(constraint, **options)
     if isinstance(rule, InnerProduct):
         return rule.combine(f, g, x)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gncompanion.theory.wasserstein import exact_w1
 
-__all__ = ["COORDINATES", "compared", "own_case"]
+__all__ = ["COORDINATES", "measured_run", "own_case"]
 
 COORDINATES = {"[-1, 1]": {}, "[0, 1]": {"scale": 0.5, "shift": 0.5}}
 _SCORES = {"inner": {}, "GN": {"intercept": "full", "squash": True}}
@@ -54,7 +54,7 @@ def own_case(
     }
 
 
-def compared(
+def measured_run(
     real: Tensor, fake: Tensor, *, scale: float = 1.0, shift: Tensor | float = 0.0
 ) -> dict[str, Any]:
     """Measure a run in the data's own coordinates, and how near it is to the origin of its critic's.

@@ -7,9 +7,9 @@ from gncompanion.theory.counter_verdicts import (
     collapse_follows,
     ends_at,
     fails,
+    mostly_at_origin,
     noise_floor,
     plays_its_own_game,
-    reaches,
     works,
 )
 
@@ -48,7 +48,7 @@ def test_a_collapse_is_to_the_nearest_of_three_images() -> None:
     assert ends_at([black] * 4 + [grey], "black")
     assert not ends_at([black] * 3 + [grey] * 2, "black")
     assert not ends_at([grey] * 5, "black")  # where coordinates do not matter
-    assert reaches([0.1] * 4 + [1.0]) and not reaches([0.1] * 3 + [1.0] * 2)
+    assert mostly_at_origin([0.1] * 4 + [1.0]) and not mostly_at_origin([0.1] * 3 + [1.0] * 2)
 
 
 def test_the_floor_is_the_largest_difference() -> None:

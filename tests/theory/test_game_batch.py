@@ -12,7 +12,7 @@ from gncompanion.data import load
 from gncompanion.models import MLPGenerator
 from gncompanion.theory.critic_batch import values_and_gradients
 from gncompanion.theory.game_batch import Game, GameBatch, Sizes
-from gncompanion.theory.game_scores import PARTS, SCORES
+from gncompanion.theory.game_scores import SCORES, STEPS_BETWEEN
 from gncompanion.training import LOSSES, Networks, Schedule, Training
 
 SIZES = Sizes(width=8, depth=2, z_dim=3, batch=16, rate=1e-3)
@@ -29,7 +29,7 @@ def alone(game: Game, steps: int) -> tuple[Tensor, Tensor]:
     critic = games.shape.critic(games.critics[0].detach().clone())
     generator = MLPGenerator(3, 2, width=8, depth=2)
     vector_to_parameters(games.generators[0].detach().clone(), generator.parameters())
-    name, options = (SCORES | PARTS)[game.score]
+    name, options = (SCORES | STEPS_BETWEEN)[game.score]
     rule = build(name, **options)
     rates = {"lr_critic": 1e-3, "lr_generator": 1e-3, "ema_decay": None}
     schedule = Schedule(steps=steps, batch_critic=16, batch_generator=16, **rates)
@@ -37,7 +37,7 @@ def alone(game: Game, steps: int) -> tuple[Tensor, Tensor]:
     return tuple(parameters_to_vector(m.parameters()).detach() for m in (critic, generator))
 
 
-@pytest.mark.parametrize("score", [*SCORES, *PARTS])
+@pytest.mark.parametrize("score", [*SCORES, *STEPS_BETWEEN])
 def test_it_trains_as_training_does(score: str) -> None:
     for loss in ("hinge", "wasserstein"):
         game = Game(score, loss=loss, seed=3)
