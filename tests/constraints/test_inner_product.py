@@ -11,7 +11,7 @@ from gncompanion.constraints.inner_product import INTERCEPTS, InnerProduct
 from gncompanion.experiment import Experiment
 from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
 from gncompanion.models import DCGANCritic, MLPCritic
-from tests.helpers.draws import seeded
+from tests.helpers.draws import normal, seeded
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # some thousand roundings of 1e-16
 METHODS = ("linear", "autograd")
@@ -167,8 +167,19 @@ def test_zero_biases_train_as_none(tmp_path: object) -> None:
         ({"squash": 1}, "squash=1 must be True or False"),
         ({"freeze_biases": "no"}, "freeze_biases='no' must be True or False"),
         ({"method": "fast"}, "unknown method 'fast'"),
+        ({"scale": 0.0}, r"scale=0\.0 must be a positive, finite number"),
+        ({"shift": float("nan")}, "shift=nan must be a finite number"),
     ],
 )
 def test_refusals(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build("inner-product", **options)
+
+
+@pytest.mark.parametrize("intercept", ["lost", "full"])
+def test_coordinates_are_those_of_critic_and_inner_product(intercept: str) -> None:
+    critic, x = mlp(), normal(6, 3, seed=8)
+    moved = build("inner-product", intercept=intercept, scale=0.5, shift=0.25).score(critic, x)
+    there = build("inner-product", intercept=intercept).score(critic, 0.5 * x + 0.25)
+    torch.testing.assert_close(moved, there, **EXACT)
+    assert not torch.allclose(moved, build("inner-product", intercept=intercept).score(critic, x))
