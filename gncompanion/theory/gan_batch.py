@@ -1,0 +1,249 @@
+"""Many small GANs at once, each a row of numbers, and what their two gradients see of the jumps.
+
+    critic       ascends   V(W) = E_P D̂ − E_Q D̂       generator    ascends   E_z D̂(G_θ(z))
+    D̂ = f / (n̄ + |f|)
+
+With gradient normalization's own norm, n̄ = n(x), and ReLU, D̂ jumps where a gate turns, and no gradient has a
+term for it. A `Rule` says what is different:
+
+    norm          n̄: the sample's own, the mean over the batch, or that over an independent batch, which does
+                  not move with θ, so that E D̂(G_θ(z)) is continuous and its gradient whole
+    beta          Softplus(β) for ReLU: no jumps, but steep slopes, which a gradient sees unless gates are frozen
+    critic_sees, generator_sees     whether gates move in the one's, in the other's gradient of n
+    noise         of the generator's samples, by which jumps become a slope of the mean:
+                      ∇ E D̂(x + σε)  =  E [D̂(x + σε) ε] / σ  =  E ∇D̂(x + σε)  +  what jumps contribute
+                  and which of the two estimates the generator gets (`noise_seen`)
+
+D̂ lies in [−1, 1], so that the hinge is the Wasserstein loss plus a constant. Source: ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+from torch.optim import Adam
+
+from gncompanion.constraints.gradient_norm import ratio
+from gncompanion.data import Dataset
+from gncompanion.models import MLPGenerator
+from gncompanion.theory.critic_batch import Shape, fresh_critics, split_layers, values_and_gradients
+from gncompanion.tools.checks import require
+from gncompanion.tools.names import require_known
+
+__all__ = ["Game", "Players", "Rule", "fresh_players", "noisy_push", "train"]
+
+NORMS = ("own", "batch", "independent")
+BETAS = (0.0, 0.9)  # of Adam, the authors'
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a critic is scored, and what the two gradients see.
+
+    Attributes:
+        norm: Whose gradient norm divides: "own", "batch" or "independent".
+        beta: Sharpness β of Softplus; None = ReLU, whose gates no gradient sees move.
+        critic_sees: Whether the critic's gradient of n sees gates move.
+        generator_sees: Whether the generator's does.
+        noise: Standard deviation σ of noise on the generator's samples; 0 = none.
+        noise_seen: Whether the generator then gets the score function's estimate, or the mean of gradients.
+        pairs: Antithetic pairs of noise for each sample.
+
+    Raises:
+        ValueError: The norm is unknown, or a number is out of range.
+    """
+
+    norm: str = "own"
+    beta: float | None = None
+    critic_sees: bool = True
+    generator_sees: bool = True
+    noise: float = 0.0
+    noise_seen: bool = False
+    pairs: int = 16
+
+    def __post_init__(self) -> None:
+        require_known("unknown norm", self.norm, NORMS)
+        require("beta", self.beta, self.beta is None or self.beta > 0, "positive, or None")
+        require("noise", self.noise, self.noise >= 0, "0 or more")
+
+
+class Players(NamedTuple):
+    """S generators and their critics.
+
+    Attributes:
+        generator: The generators' numbers, (S, P).
+        critic: The critics', (S, P′).
+    """
+
+    generator: Tensor
+    critic: Tensor
+
+
+@dataclass(frozen=True)
+class Game:
+    """A game of perceptrons over points in ℝᵈ, of equal width and depth on both sides.
+
+    Attributes:
+        data: The data set.
+        rule: How the critic is scored.
+        width: Units in each hidden layer.
+        depth: Hidden layers.
+        z_dim: Dimension of the generator's normal noise.
+    """
+
+    data: Dataset
+    rule: Rule = field(default_factory=Rule)
+    width: int = 64
+    depth: int = 3
+    z_dim: int = 8
+
+    @property
+    def shape(self) -> Shape:
+        """The critic's sizes."""
+        return Shape(self.data.shape[0], self.width, self.depth)
+
+    def samples(self, theta: Tensor, z: Tensor) -> Tensor:
+        """Generate: theta (S, P), z (S, N, z_dim) -> (S, N, d)."""
+        sizes = [self.z_dim, *[self.width] * self.depth, self.data.shape[0]]
+        *hidden, (last, bias) = split_layers(theta, sizes)
+        for weight, b in hidden:
+            z = torch.baddbmm(b, z, weight.mT).relu()
+        return torch.baddbmm(bias, z, last.mT)
+
+    def real(self, rows: int, n: int, random: torch.Generator) -> Tensor:
+        """Draw real samples, (rows, n, d)."""
+        return self.data.sample(rows * n, random)[0].view(rows, n, -1)
+
+    def noise(self, rows: int, n: int, random: torch.Generator) -> Tensor:
+        """Draw the generator's noise, (rows, n, z_dim)."""
+        return torch.randn(rows, n, self.z_dim, generator=random)
+
+    def score(self, critic: Tensor, x: Tensor, *, sees: bool, others: Tensor | None = None) -> Tensor:
+        """Compute D̂: critics (S, P′) at points (S, N, d) -> (S, N).
+
+        Args:
+            critic: The critics' numbers.
+            x: The points.
+            sees: Whether a gradient of n sees gates move.
+            others: The independent batch, (S, M, d); for the norm of that name.
+        """
+        rule, frozen = self.rule, not sees
+        f, g = values_and_gradients(self.shape, critic, x, beta=rule.beta, frozen=frozen)
+        if rule.norm == "independent" and others is not None:
+            _, g = values_and_gradients(self.shape, critic, others, beta=rule.beta, frozen=frozen)
+        n = torch.linalg.vector_norm(g, dim=-1)
+        if rule.norm != "own":
+            n = n.mean(1, keepdim=True)
+        return ratio(f, n.expand_as(f) + f.abs())
+
+    def value(
+        self, players: Players, real: Tensor, fake: Tensor, *, sees: bool, others: Tensor | None = None
+    ) -> Tensor:
+        """Compute V = E_P D̂ − E_Q D̂ of each critic on its points, (S,)."""
+        score = self.score(players.critic, torch.cat([real, fake], 1), sees=sees, others=others)
+        return score[:, : real.shape[1]].mean(1) - score[:, real.shape[1] :].mean(1)
+
+
+def fresh_players(game: Game, seeds: Sequence[int]) -> Players:
+    """Draw players as `MLPGenerator` and `MLPCritic` are drawn, one pair for each seed, float32."""
+    drawn = []
+    for seed in seeds:
+        random = torch.Generator().manual_seed(10**6 + seed)
+        sizes = {"width": game.width, "depth": game.depth, "generator": random}
+        drawn.append(parameters_to_vector(MLPGenerator(game.z_dim, game.data.shape[0], **sizes).parameters()))
+    return Players(torch.stack(drawn).detach(), fresh_critics(game.shape, seeds).float())
+
+
+def train(
+    game: Game,
+    players: Players,
+    *,
+    looks: Sequence[int],
+    batch: int = 64,
+    rate: float = 1e-3,
+    seed: int = 0,
+) -> Iterator[tuple[int, Players]]:
+    """Train all rows at once, and yield the players after the steps that are asked for, in order.
+
+    Args:
+        game: The game.
+        players: The players at the start; they are not changed.
+        looks: Steps after which to yield, rising; 0 = before the first.
+        batch: Real samples in a critic's step, generated ones beside them, and samples in a generator's.
+        rate: Adam's learning rate, for both.
+        seed: Seed of everything drawn; rows draw apart.
+    """
+    random = torch.Generator().manual_seed(seed)
+    rows = Players(*(part.clone().requires_grad_() for part in players))
+    adams = [Adam([part], lr=rate, betas=BETAS) for part in rows]
+    for step in range(looks[-1] + 1):
+        if step in looks:
+            yield step, Players(*(part.detach().clone() for part in rows))
+        if step == looks[-1]:
+            return
+        _ascend(adams[1], rows.critic, lambda: _critic_objective(game, rows, batch, random))
+        _ascend(adams[0], rows.generator, lambda: _generator_objective(game, rows, batch, random))
+
+
+def _ascend(adam: Adam, part: Tensor, objective: Callable[[], Tensor]) -> None:
+    (gradient,) = torch.autograd.grad(-objective().sum(), part)
+    part.grad = gradient
+    adam.step()
+
+
+def _critic_objective(game: Game, rows: Players, batch: int, random: torch.Generator) -> Tensor:
+    s = len(rows.critic)
+    real, z = game.real(s, batch, random), game.noise(s, batch, random)
+    with torch.no_grad():
+        fake = game.samples(rows.generator, z)
+    others = _independent(game, rows, batch, random)
+    return game.value(rows, real, fake, sees=game.rule.critic_sees, others=others)
+
+
+def _generator_objective(game: Game, rows: Players, batch: int, random: torch.Generator) -> Tensor:
+    x = game.samples(rows.generator, game.noise(len(rows.critic), batch, random))
+    others = _independent(game, rows, batch, random)
+    critic = rows.critic.detach()
+    if game.rule.noise:
+        return (x * noisy_push(game, critic, x.detach(), random)).sum(2).mean(1)
+    return game.score(critic, x, sees=game.rule.generator_sees, others=others).mean(1)
+
+
+def _independent(game: Game, rows: Players, batch: int, random: torch.Generator) -> Tensor | None:
+    """A second batch, half real and half generated, that no gradient of θ passes through."""
+    if game.rule.norm != "independent":
+        return None
+    s = len(rows.critic)
+    with torch.no_grad():
+        fake = game.samples(rows.generator, game.noise(s, batch, random))
+    return torch.cat([game.real(s, batch, random), fake], 1)
+
+
+def noisy_push(game: Game, critic: Tensor, x: Tensor, random: torch.Generator) -> Tensor:
+    """Estimate ∇ E D̂(x + σε) at each point, by the rule: with the jumps, or the mean of ∇D̂.
+
+    Args:
+        game: The game, whose rule has the noise σ, the pairs and which estimate it is.
+        critic: The critics' numbers, (S, P′).
+        x: The points, (S, N, d).
+        random: Source of ε.
+
+    Returns:
+        The estimates, (S, N, d).
+    """
+    rule, (s, n, d) = game.rule, x.shape
+    epsilon = torch.randn(s, n, rule.pairs, d, generator=random, dtype=x.dtype)
+    both = torch.stack([epsilon, -epsilon], 3)  # S × N × pairs × 2 × d
+    places = (x[:, :, None, None] + rule.noise * both).view(s, -1, d)
+    if rule.noise_seen:
+        with torch.no_grad():
+            score = game.score(critic, places, sees=True).view(s, n, rule.pairs, 2, 1)
+        return (score * both).mean((2, 3)) / rule.noise
+    places.requires_grad_()
+    (push,) = torch.autograd.grad(game.score(critic, places, sees=False).sum(), places)
+    return push.view(s, n, -1, d).mean(2)
