@@ -181,4 +181,3 @@ class Contest:
             n = torch.linalg.vector_norm(g, dim=-1)
             size = (n + f.abs()).square()
             return torch.where(size == 0, 0.0, n / size.masked_fill(size == 0, 1.0))[..., None] * g
-

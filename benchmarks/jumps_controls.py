@@ -1,0 +1,81 @@
+"""GANs whose jumps are removed, or seen: controls 1 to 4 of benchmarks/jumps.md.
+
+    python -m benchmarks.jumps_controls
+
+Ten seeds of each control at once, the same initial weights and draws in all. Keeps the exact W1 of every seed
+after each look, the critic's value on its population and the mean slope that the generator gets.
+"""
+
+import argparse
+import time
+
+import torch
+
+from benchmarks.results import keep
+from gncompanion.data import GaussianRing
+from gncompanion.theory.gan_batch import Game, Players, Rule, fresh_players, train
+from gncompanion.theory.wasserstein import exact_w1
+
+NOTEBOOK = "07_discontinuity"
+LOOKS, SEEDS, N = [0, 100, 300, 1000, 3000], range(10), 512
+CONTROLS = {
+    "GN": Rule(),
+    "batch mean": Rule("batch"),
+    "independent batch": Rule("independent"),
+    **{
+        f"softplus {beta}, critic {'sees' if critic else 'blind'}, generator {'sees' if own else 'blind'}": Rule(
+            beta=beta, critic_sees=critic, generator_sees=own
+        )
+        for beta in (5, 20, 80)
+        for critic in (True, False)
+        for own in (True, False)
+    },
+    **{
+        f"noise {noise}, generator {'sees' if seen else 'blind'}": Rule(noise=noise, noise_seen=seen)
+        for noise in (0.03, 0.1, 0.3)
+        for seen in (True, False)
+    },
+}
+
+
+def measured(game: Game, players: Players) -> dict[str, list[float]]:
+    """W1, V and the generator's mean slope for each seed, on N fresh samples a side."""
+    random, s = torch.Generator().manual_seed(99), len(players.critic)
+    real, fake = game.real(s, N, random), game.samples(players.generator, game.noise(s, N, random))
+    others = torch.cat([game.real(s, N, random), fake], 1) if game.rule.norm == "independent" else None
+    value = game.value(players, real, fake, sees=True, others=others)
+    x = fake.clone().requires_grad_()
+    score = game.score(players.critic, x, sees=game.rule.generator_sees, others=others)
+    (push,) = torch.autograd.grad(score.sum(), x)
+    return {
+        "w1": [exact_w1(*pair) for pair in zip(real, fake, strict=True)],
+        "value": value.tolist(),
+        "slope": push.norm(dim=2).mean(1).tolist(),
+    }
+
+
+def main() -> None:
+    """Train and keep."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--looks", type=int, nargs="+", default=LOOKS, help="steps after which to look")
+    looks = parser.parse_args().looks
+    torch.set_num_threads(1)
+    found, game = {}, Game(GaussianRing())
+    start = fresh_players(game, SEEDS)
+    random = torch.Generator().manual_seed(98)
+    floor = [exact_w1(*game.real(2, N, random)) for _ in SEEDS]
+    for name, rule in CONTROLS.items():
+        began, game = time.process_time(), Game(GaussianRing(), rule)
+        at_looks = [measured(game, players) for _, players in train(game, start, looks=looks)]
+        found[name] = {kind: [one[kind] for one in at_looks] for kind in at_looks[0]}
+        ends = torch.tensor(found[name]["w1"]).median(1).values
+        print(f"{name:45} W1 {ends.numpy().round(3)}   {time.process_time() - began:.0f} s", flush=True)
+    keep(
+        "jumps_controls",
+        NOTEBOOK,
+        {"looks": looks, "seeds": list(SEEDS), "samples": N, "floor": floor, "controls": found},
+    )
+
+
+if __name__ == "__main__":
+    main()
