@@ -1,4 +1,4 @@
-"""A script's numbers, kept beside it as JSON with what made them, and read by the notebook that tells of them."""
+"""A script's numbers, kept beside it as JSON with what made them, which a notebook reads."""
 
 import json
 from pathlib import Path

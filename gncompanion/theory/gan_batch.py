@@ -8,7 +8,7 @@ term for it. A `Rule` says what is different:
 
     norm          n̄: the sample's own, the mean over the batch, or that over an independent batch, which does
                   not move with θ, so that E D̂(G_θ(z)) is continuous and its gradient whole
-    beta          Softplus(β) for ReLU: no jumps, but steep slopes, which a gradient sees unless gates are frozen
+    beta          Softplus(β) for ReLU: no jumps but slopes, which a gradient sees unless gates are frozen
     critic_sees, generator_sees     whether gates move in the one's, in the other's gradient of n
     noise         of the generator's samples, by which jumps become a slope of the mean:
                       ∇ E D̂(x + σε)  =  E [D̂(x + σε) ε] / σ  =  E ∇D̂(x + σε)  +  what jumps contribute

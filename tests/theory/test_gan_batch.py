@@ -108,5 +108,5 @@ def test_what_is_unknown_is_refused() -> None:
         Rule("mean")
     with pytest.raises(ValueError, match="beta=-1 must be positive"):
         Rule(beta=-1)
-    with pytest.raises(ValueError, match="noise=-0.1 must be 0 or more"):
+    with pytest.raises(ValueError, match=r"noise=-0\.1 must be 0 or more"):
         Rule(noise=-0.1)
