@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.results import keep
 from gncompanion.data import GaussianRing
-from gncompanion.theory.gan_batch import Game, Players, Rule, fresh_players, train
+from gncompanion.theory.jump_game import JumpGame, JumpRule, PlayerRows, fresh_rows, train_rows
 from gncompanion.theory.wasserstein import exact_w1
 
 NOTEBOOK = "07_discontinuity"
@@ -21,36 +21,36 @@ LOOKS, SEEDS, N = [0, 100, 300, 1000], range(10), 512
 SIZES = {"width": 32, "depth": 2}
 
 
-def smooth(beta: float) -> dict[str, Rule]:
+def smooth(beta: float) -> dict[str, JumpRule]:
     """Critics with Softplus(β): both players see gates move, the critic alone does, none does."""
     return {
-        f"softplus {beta:g}, both see": Rule(beta=beta),
-        f"softplus {beta:g}, generator blind": Rule(beta=beta, generator_sees=False),
-        f"softplus {beta:g}, both blind": Rule(beta=beta, generator_sees=False, critic_sees=False),
+        f"softplus {beta:g}, both see": JumpRule(beta=beta),
+        f"softplus {beta:g}, generator blind": JumpRule(beta=beta, generator_sees=False),
+        f"softplus {beta:g}, both blind": JumpRule(beta=beta, generator_sees=False, critic_sees=False),
     }
 
 
-def noisy(noise: float) -> dict[str, Rule]:
+def noisy(noise: float) -> dict[str, JumpRule]:
     """Noise on the generator's samples, whose gradient sees the jumps or does not."""
     return {
-        f"noise {noise}, {'sees' if seen else 'blind'}": Rule(noise=noise, noise_seen=seen, pairs=4)
+        f"noise {noise}, {'sees' if seen else 'blind'}": JumpRule(noise=noise, noise_seen=seen, pairs=4)
         for seen in (True, False)
     }
 
 
 CONTROLS = {
-    "GN": Rule(),
-    "independent batch": Rule("independent"),
+    "GN": JumpRule(),
+    "independent batch": JumpRule("independent"),
     **smooth(80),
     **smooth(20),
     **smooth(5),
     **noisy(0.1),
     **noisy(0.3),
-    "batch mean": Rule("batch"),
+    "batch mean": JumpRule("batch"),
 }
 
 
-def measured(game: Game, players: Players) -> dict[str, list[float]]:
+def measured(game: JumpGame, players: PlayerRows) -> dict[str, list[float]]:
     """W1, V and the generator's mean slope for each seed, on N fresh samples a side."""
     random, s = torch.Generator().manual_seed(99), len(players.critic)
     real, fake = game.real(s, N, random), game.samples(players.generator, game.noise(s, N, random))
@@ -72,13 +72,13 @@ def main() -> None:
     parser.add_argument("--looks", type=int, nargs="+", default=LOOKS, help="steps after which to look")
     looks = parser.parse_args().looks
     torch.set_num_threads(1)
-    found, game = {}, Game(GaussianRing(), **SIZES)
-    start = fresh_players(game, SEEDS)
+    found, game = {}, JumpGame(GaussianRing(), **SIZES)
+    start = fresh_rows(game, SEEDS)
     random = torch.Generator().manual_seed(98)
     floor = [exact_w1(*game.real(2, N, random)) for _ in SEEDS]
     for name, rule in CONTROLS.items():
-        began, game = time.process_time(), Game(GaussianRing(), rule, **SIZES)
-        at_looks = [measured(game, players) for _, players in train(game, start, looks=looks)]
+        began, game = time.process_time(), JumpGame(GaussianRing(), rule, **SIZES)
+        at_looks = [measured(game, players) for _, players in train_rows(game, start, looks=looks)]
         found[name] = {kind: [one[kind] for one in at_looks] for kind in at_looks[0]}
         ends = torch.tensor(found[name]["w1"]).median(1).values
         print(f"{name:35} W1 {ends.numpy().round(3)}   {time.process_time() - began:.0f} s", flush=True)

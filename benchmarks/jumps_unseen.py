@@ -20,16 +20,16 @@ from benchmarks.results import keep
 from gncompanion.data import GaussianRing
 from gncompanion.data.pairs import parallel_lines
 from gncompanion.theory.critic_batch import Shape, fresh_critics
-from gncompanion.theory.gan_batch import BETAS, Game, Players, Rule, fresh_players, train
+from gncompanion.theory.jump_game import BETAS, JumpGame, JumpRule, PlayerRows, fresh_rows, train_rows
 
 NOTEBOOK = "07_discontinuity"
 LOOKS, SEEDS, N, BLOCKS = [0, 100, 300, 1000], range(10), 2**14, 16
 DELTAS = (3e-3, 1e-2)
 SIZES = {"width": 32, "depth": 2}
 RULES = {
-    "GN": Rule(),
-    "softplus 20": Rule(beta=20),
-    "softplus 20, gates frozen": Rule(beta=20, critic_sees=False, generator_sees=False),
+    "GN": JumpRule(),
+    "softplus 20": JumpRule(beta=20),
+    "softplus 20, gates frozen": JumpRule(beta=20, critic_sees=False, generator_sees=False),
 }
 LINE_STEPS, LINE_EVERY = 1000, 20
 
@@ -49,7 +49,7 @@ def along(value: Callable[[Tensor, bool], Tensor], theta: Tensor) -> dict[str, l
     return {"length": length, "ratio": ratios, "error": errors}
 
 
-def both_players(game: Game, players: Players, seed: int) -> dict[str, object]:
+def both_players(game: JumpGame, players: PlayerRows, seed: int) -> dict[str, object]:
     """The generator's and the critic's slopes for one row of players, and the share of samples with n = 0."""
     random = torch.Generator().manual_seed(seed)
     z, real = game.noise(1, N, random).double(), game.real(1, N, random).double()
@@ -82,8 +82,8 @@ def both_players(game: Game, players: Players, seed: int) -> dict[str, object]:
 
 def on_lines(beta: float | None) -> list[list[float]]:
     """A critic's value on two lines at distance 1 while it is trained to raise it, for each seed and look."""
-    pair, rule, shape = parallel_lines(1.0), Rule(beta=beta), Shape(2, *SIZES.values())
-    game, random = Game(GaussianRing(), rule, **SIZES), torch.Generator().manual_seed(5)
+    pair, rule, shape = parallel_lines(1.0), JumpRule(beta=beta), Shape(2, *SIZES.values())
+    game, random = JumpGame(GaussianRing(), rule, **SIZES), torch.Generator().manual_seed(5)
     theta = fresh_critics(shape, SEEDS).float().requires_grad_()
     adam, s = torch.optim.Adam([theta], lr=1e-3, betas=BETAS), len(SEEDS)
 
@@ -91,7 +91,7 @@ def on_lines(beta: float | None) -> list[list[float]]:
         return [side.sample(s * n, random)[0].view(s, n, 2) for side in (pair.real, pair.fake)]
 
     def value(n: int) -> Tensor:
-        return game.value(Players(theta, theta), *batch(n), sees=True)
+        return game.value(PlayerRows(theta, theta), *batch(n), sees=True)
 
     values = []
     for step in range(LINE_STEPS + 1):
@@ -117,10 +117,10 @@ def main() -> None:
         )
     every = {}
     for name, rule in RULES.items():
-        game = Game(GaussianRing(), rule, **SIZES)
+        game = JumpGame(GaussianRing(), rule, **SIZES)
         every[name] = []
-        for step, players in train(game, fresh_players(game, SEEDS), looks=looks):
-            rows = [Players(*(part[i : i + 1] for part in players)) for i in range(len(SEEDS))]
+        for step, players in train_rows(game, fresh_rows(game, SEEDS), looks=looks):
+            rows = [PlayerRows(*(part[i : i + 1] for part in players)) for i in range(len(SEEDS))]
             every[name].append([both_players(game, row, i) for i, row in enumerate(rows)])
             for who in ("generator", "critic"):
                 ratios = torch.tensor([one[who]["ratio"] for one in every[name][-1]])

@@ -4,7 +4,7 @@
     D̂ = f / (n̄ + |f|)
 
 With gradient normalization's own norm, n̄ = n(x), and ReLU, D̂ jumps where a gate turns, and no gradient has a
-term for it. A `Rule` says what is different:
+term for it. A `JumpRule` says what is different:
 
     norm          n̄: the sample's own, the mean over the batch, or that over an independent batch, which does
                   not move with θ, so that E D̂(G_θ(z)) is continuous and its gradient whole
@@ -35,14 +35,14 @@ from gncompanion.theory.critic_batch import Shape, fresh_critics, split_layers, 
 from gncompanion.tools.checks import require
 from gncompanion.tools.names import require_known
 
-__all__ = ["Game", "Players", "Rule", "fresh_players", "noisy_push", "train"]
+__all__ = ["JumpGame", "JumpRule", "PlayerRows", "fresh_rows", "noisy_push", "train_rows"]
 
 NORMS = ("own", "batch", "independent")
 BETAS = (0.0, 0.9)  # of Adam, the authors'
 
 
 @dataclass(frozen=True)
-class Rule:
+class JumpRule:
     """How a critic is scored, and what the two gradients see.
 
     Attributes:
@@ -72,7 +72,7 @@ class Rule:
         require("noise", self.noise, self.noise >= 0, "0 or more")
 
 
-class Players(NamedTuple):
+class PlayerRows(NamedTuple):
     """S generators and their critics.
 
     Attributes:
@@ -85,7 +85,7 @@ class Players(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Game:
+class JumpGame:
     """A game of perceptrons over points in ℝᵈ, of equal width and depth on both sides.
 
     Attributes:
@@ -97,7 +97,7 @@ class Game:
     """
 
     data: Dataset
-    rule: Rule = field(default_factory=Rule)
+    rule: JumpRule = field(default_factory=JumpRule)
     width: int = 64
     depth: int = 3
     z_dim: int = 8
@@ -142,32 +142,32 @@ class Game:
         return ratio(f, n.expand_as(f) + f.abs())
 
     def value(
-        self, players: Players, real: Tensor, fake: Tensor, *, sees: bool, others: Tensor | None = None
+        self, players: PlayerRows, real: Tensor, fake: Tensor, *, sees: bool, others: Tensor | None = None
     ) -> Tensor:
         """Compute V = E_P D̂ − E_Q D̂ of each critic on its points, (S,)."""
         score = self.score(players.critic, torch.cat([real, fake], 1), sees=sees, others=others)
         return score[:, : real.shape[1]].mean(1) - score[:, real.shape[1] :].mean(1)
 
 
-def fresh_players(game: Game, seeds: Sequence[int]) -> Players:
+def fresh_rows(game: JumpGame, seeds: Sequence[int]) -> PlayerRows:
     """Draw players as `MLPGenerator` and `MLPCritic` are drawn, one pair for each seed, float32."""
     drawn = []
     for seed in seeds:
         random = torch.Generator().manual_seed(10**6 + seed)
         sizes = {"width": game.width, "depth": game.depth, "generator": random}
         drawn.append(parameters_to_vector(MLPGenerator(game.z_dim, game.data.shape[0], **sizes).parameters()))
-    return Players(torch.stack(drawn).detach(), fresh_critics(game.shape, seeds).float())
+    return PlayerRows(torch.stack(drawn).detach(), fresh_critics(game.shape, seeds).float())
 
 
-def train(
-    game: Game,
-    players: Players,
+def train_rows(
+    game: JumpGame,
+    players: PlayerRows,
     *,
     looks: Sequence[int],
     batch: int = 64,
     rate: float = 1e-3,
     seed: int = 0,
-) -> Iterator[tuple[int, Players]]:
+) -> Iterator[tuple[int, PlayerRows]]:
     """Train all rows at once, and yield the players after the steps that are asked for, in order.
 
     Args:
@@ -179,11 +179,11 @@ def train(
         seed: Seed of everything drawn; rows draw apart.
     """
     random = torch.Generator().manual_seed(seed)
-    rows = Players(*(part.clone().requires_grad_() for part in players))
+    rows = PlayerRows(*(part.clone().requires_grad_() for part in players))
     adams = [Adam([part], lr=rate, betas=BETAS) for part in rows]
     for step in range(looks[-1] + 1):
         if step in looks:
-            yield step, Players(*(part.detach().clone() for part in rows))
+            yield step, PlayerRows(*(part.detach().clone() for part in rows))
         if step == looks[-1]:
             return
         _ascend(adams[1], rows.critic, lambda: _critic_objective(game, rows, batch, random))
@@ -196,7 +196,7 @@ def _ascend(adam: Adam, part: Tensor, objective: Callable[[], Tensor]) -> None:
     adam.step()
 
 
-def _critic_objective(game: Game, rows: Players, batch: int, random: torch.Generator) -> Tensor:
+def _critic_objective(game: JumpGame, rows: PlayerRows, batch: int, random: torch.Generator) -> Tensor:
     s = len(rows.critic)
     real, z = game.real(s, batch, random), game.noise(s, batch, random)
     with torch.no_grad():
@@ -205,7 +205,7 @@ def _critic_objective(game: Game, rows: Players, batch: int, random: torch.Gener
     return game.value(rows, real, fake, sees=game.rule.critic_sees, others=others)
 
 
-def _generator_objective(game: Game, rows: Players, batch: int, random: torch.Generator) -> Tensor:
+def _generator_objective(game: JumpGame, rows: PlayerRows, batch: int, random: torch.Generator) -> Tensor:
     x = game.samples(rows.generator, game.noise(len(rows.critic), batch, random))
     others = _independent(game, rows, batch, random)
     critic = rows.critic.detach()
@@ -214,7 +214,7 @@ def _generator_objective(game: Game, rows: Players, batch: int, random: torch.Ge
     return game.score(critic, x, sees=game.rule.generator_sees, others=others).mean(1)
 
 
-def _independent(game: Game, rows: Players, batch: int, random: torch.Generator) -> Tensor | None:
+def _independent(game: JumpGame, rows: PlayerRows, batch: int, random: torch.Generator) -> Tensor | None:
     """A second batch, half real and half generated, that no gradient of θ passes through."""
     if game.rule.norm != "independent":
         return None
@@ -224,7 +224,7 @@ def _independent(game: Game, rows: Players, batch: int, random: torch.Generator)
     return torch.cat([game.real(s, batch, random), fake], 1)
 
 
-def noisy_push(game: Game, critic: Tensor, x: Tensor, random: torch.Generator) -> Tensor:
+def noisy_push(game: JumpGame, critic: Tensor, x: Tensor, random: torch.Generator) -> Tensor:
     """Estimate ∇ E D̂(x + σε) at each point, by the rule: with the jumps, or the mean of ∇D̂.
 
     Args:

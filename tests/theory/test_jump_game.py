@@ -8,7 +8,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from gncompanion.constraints import build
 from gncompanion.data import GaussianRing
 from gncompanion.models import MLPCritic, MLPGenerator
-from gncompanion.theory.gan_batch import Game, Players, Rule, fresh_players, noisy_push, train
+from gncompanion.theory.jump_game import JumpGame, JumpRule, PlayerRows, fresh_rows, noisy_push, train_rows
 from gncompanion.training import LOSSES, Networks
 
 RING = GaussianRing()
@@ -18,11 +18,11 @@ def points(n: int, seed: int, rows: int = 2) -> Tensor:
     return torch.randn(rows, n, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def in_double(players: Players) -> Players:
-    return Players(*(part.double() for part in players))
+def in_double(players: PlayerRows) -> PlayerRows:
+    return PlayerRows(*(part.double() for part in players))
 
 
-def by_package(game: Game, players: Players, real: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def by_package(game: JumpGame, players: PlayerRows, real: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Both gradients of the first row by the package's networks, constraint and loss."""
     critic = MLPCritic(2, width=game.width, depth=game.depth).double()
     generator = MLPGenerator(8, 2, width=game.width, depth=game.depth).double()
@@ -37,8 +37,8 @@ def by_package(game: Game, players: Players, real: Tensor, z: Tensor) -> tuple[T
 
 
 def test_both_gradients_are_those_of_the_packages_own_steps() -> None:
-    game = Game(RING, width=8, depth=2)
-    players = Players(*(part.requires_grad_() for part in in_double(fresh_players(game, [3, 4]))))
+    game = JumpGame(RING, width=8, depth=2)
+    players = PlayerRows(*(part.requires_grad_() for part in in_double(fresh_rows(game, [3, 4]))))
     real, z = points(16, 0), torch.randn(2, 16, 8).double()
     fake = game.samples(players.generator, z)
     value = game.value(players, real, fake.detach(), sees=True)
@@ -53,8 +53,8 @@ def test_both_gradients_are_those_of_the_packages_own_steps() -> None:
 
 @pytest.mark.parametrize("sees", [True, False])
 def test_only_moving_gates_give_a_smooth_critics_whole_derivative(sees: bool) -> None:
-    game = Game(RING, Rule(beta=5.0), width=8, depth=2)
-    critic, x = fresh_players(game, [0, 1]).critic.double(), points(4, 1)
+    game = JumpGame(RING, JumpRule(beta=5.0), width=8, depth=2)
+    critic, x = fresh_rows(game, [0, 1]).critic.double(), points(4, 1)
     x.requires_grad_()
     (push,) = torch.autograd.grad(game.score(critic, x, sees=sees).sum(), x)
     step = torch.zeros_like(x)
@@ -65,38 +65,38 @@ def test_only_moving_gates_give_a_smooth_critics_whole_derivative(sees: bool) ->
 
 
 def test_an_independent_norm_leaves_no_jump_in_the_samples() -> None:
-    critic = fresh_players(Game(RING), [0]).critic.double()
-    line = torch.linspace(-2, 2, 200_001, dtype=torch.float64)
+    critic = fresh_rows(JumpGame(RING), [0]).critic.double()
+    line = torch.linspace(-2, 2, 50_001, dtype=torch.float64)
     x = torch.stack([line, 0.3 + 0 * line], 1)[None]
     largest = {}
     for norm in ("own", "independent"):
-        score = Game(RING, Rule(norm)).score(critic, x, sees=True, others=points(64, 2, rows=1))
+        score = JumpGame(RING, JumpRule(norm)).score(critic, x, sees=True, others=points(64, 2, rows=1))
         largest[norm] = score.diff().abs().max().item()
-    assert largest["independent"] < 1e-4 < 1e-3 < largest["own"]  # steps of 2e-5 along x
+    assert largest["independent"] < 4e-4 < 1e-3 < largest["own"]  # steps of 8e-5 along x
 
 
 def test_of_two_estimates_at_noisy_samples_only_one_sees_the_jumps() -> None:
     estimates = {}
     for seen in (True, False):
-        game = Game(RING, Rule(noise=0.3, noise_seen=seen, pairs=100_000), width=8, depth=2)
-        critic, x = fresh_players(game, [0]).critic.double(), points(2, 4, rows=1)
+        game = JumpGame(RING, JumpRule(noise=0.3, noise_seen=seen, pairs=20_000), width=8, depth=2)
+        critic, x = fresh_rows(game, [0]).critic.double(), points(2, 4, rows=1)
         estimates[seen] = noisy_push(game, critic, x, torch.Generator().manual_seed(0))
     step = torch.tensor([0.05, 0.0]).double()
     ends = []
     for s in (1, -1):
-        epsilon = torch.randn(200_000, 2, generator=torch.Generator().manual_seed(1)).double()
+        epsilon = torch.randn(50_000, 2, generator=torch.Generator().manual_seed(1)).double()
         near = (x[0, :, None] + s * step + 0.3 * epsilon).view(1, -1, 2)
         ends.append(game.score(critic, near, sees=True).view(2, -1).mean(1))
     slope = (ends[0] - ends[1]) / 0.1
     seeing, blind = ((estimates[seen][0, :, 0] - slope).abs() for seen in (True, False))
-    assert seeing.max() < 0.01 and blind.max() > 3 * seeing.max()
+    assert seeing.max() < 0.02 and blind.max() > 3 * seeing.max()
 
 
 def test_training_moves_both_the_same_way_again_and_leaves_the_start_alone() -> None:
-    game = Game(RING, width=8, depth=1)
-    start = fresh_players(game, [0, 1])
+    game = JumpGame(RING, width=8, depth=1)
+    start = fresh_rows(game, [0, 1])
     kept = [part.clone() for part in start]
-    found = [dict(train(game, start, looks=[0, 3], batch=4)) for _ in range(2)]
+    found = [dict(train_rows(game, start, looks=[0, 3], batch=4)) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(start, kept, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(found[0][3], found[1][3], strict=True))
     assert all((a != b).any(1).all() for a, b in zip(found[0][3], start, strict=True))
@@ -105,8 +105,8 @@ def test_training_moves_both_the_same_way_again_and_leaves_the_start_alone() -> 
 
 def test_what_is_unknown_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown norm 'mean'"):
-        Rule("mean")
+        JumpRule("mean")
     with pytest.raises(ValueError, match="beta=-1 must be positive"):
-        Rule(beta=-1)
+        JumpRule(beta=-1)
     with pytest.raises(ValueError, match=r"noise=-0\.1 must be 0 or more"):
-        Rule(noise=-0.1)
+        JumpRule(noise=-0.1)
