@@ -1,20 +1,24 @@
 """GANs whose jumps are removed, or seen: controls 1 to 4 of benchmarks/jumps.md.
 
-    python -m benchmarks.jumps_controls
+    python -m benchmarks.jumps_controls           or some of CONTROLS by name, in several processes
 
 Ten seeds of each control at once, the same initial weights and draws in all. Keeps the exact W1 of every seed
 after each look, the critic's value on its population and the mean slope that the generator gets.
 """
 
 import argparse
+import json
 import time
+from typing import Any
 
 import torch
 
-from benchmarks.results import keep
+from benchmarks.results import FOLDER, keep
 from gncompanion.data import GaussianRing
 from gncompanion.theory.jump_game import JumpGame, JumpRule, PlayerRows, fresh_rows, train_rows
 from gncompanion.theory.wasserstein import exact_w1
+from gncompanion.tools import paths
+from gncompanion.tools.files import locked
 
 NOTEBOOK = "07_discontinuity"
 LOOKS, SEEDS, N = [0, 100, 300, 1000], range(10), 512
@@ -69,21 +73,28 @@ def measured(game: JumpGame, players: PlayerRows) -> dict[str, list[float]]:
 def main() -> None:
     """Train and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--looks", type=int, nargs="+", default=LOOKS, help="steps after which to look")
-    looks = parser.parse_args().looks
+    parser.add_argument("controls", nargs="*", help="which; none = all that are not in the file yet")
+    wanted = parser.parse_args().controls
     torch.set_num_threads(1)
-    found, game = {}, JumpGame(GaussianRing(), **SIZES)
+    game = JumpGame(GaussianRing(), **SIZES)
     start = fresh_rows(game, SEEDS)
     random = torch.Generator().manual_seed(98)
     floor = [exact_w1(*game.real(2, N, random)) for _ in SEEDS]
-    for name, rule in CONTROLS.items():
-        began, game = time.process_time(), JumpGame(GaussianRing(), rule, **SIZES)
-        at_looks = [measured(game, players) for _, players in train_rows(game, start, looks=looks)]
-        found[name] = {kind: [one[kind] for one in at_looks] for kind in at_looks[0]}
-        ends = torch.tensor(found[name]["w1"]).median(1).values
-        print(f"{name:35} W1 {ends.numpy().round(3)}   {time.process_time() - began:.0f} s", flush=True)
-        setting = {"looks": looks, "seeds": list(SEEDS), "samples": N, "floor": floor}
-        keep("jumps_controls", NOTEBOOK, {**setting, "controls": found})
+    setting = {"looks": LOOKS, "seeds": list(SEEDS), "samples": N, "floor": floor}
+    for name in wanted or CONTROLS.keys() - kept():
+        began, game = time.process_time(), JumpGame(GaussianRing(), CONTROLS[name], **SIZES)
+        at_looks = [measured(game, players) for _, players in train_rows(game, start, looks=LOOKS)]
+        found = {kind: [one[kind] for one in at_looks] for kind in at_looks[0]}
+        with locked(paths.scratch()):
+            keep("jumps_controls", NOTEBOOK, {**setting, "controls": kept() | {name: found}})
+        print(f"{name:35} {time.process_time() - began:.0f} s", flush=True)
+
+
+def kept() -> dict[str, Any]:
+    """The controls that are in the file."""
+    file = FOLDER / "jumps_controls.json"
+    controls: dict[str, Any] = json.loads(file.read_text())["controls"] if file.exists() else {}
+    return controls
 
 
 if __name__ == "__main__":

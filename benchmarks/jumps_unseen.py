@@ -12,6 +12,7 @@ error is that of 16 blocks. r is the true slope over ‖∂V‖.
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from gncompanion.data import GaussianRing
 from gncompanion.data.pairs import parallel_lines
 from gncompanion.theory.critic_batch import Shape, fresh_critics
 from gncompanion.theory.jump_game import BETAS, JumpGame, JumpRule, PlayerRows, fresh_rows, train_rows
+from gncompanion.theory.unseen_slope import slope_along
 
 NOTEBOOK = "07_discontinuity"
 LOOKS, SEEDS, N, BLOCKS = [0, 100, 300, 1000], range(10), 2**14, 16
@@ -34,19 +36,10 @@ RULES = {
 LINE_STEPS, LINE_EVERY = 1000, 20
 
 
-def along(value: Callable[[Tensor, bool], Tensor], theta: Tensor) -> dict[str, list[float] | float]:
-    """Compare slopes along the backpropagated gradient: value(theta, trained) is V on each of the BLOCKS."""
-    theta = theta.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(value(theta, True).mean(), theta)
-    length, ratios, errors = gradient.norm().item(), [], []
-    theta = theta.detach()
-    for delta in DELTAS if length else ():
-        step = delta / length**2 * gradient  # h u
-        with torch.no_grad():
-            rise = (value(theta + step, False) - value(theta - step, False)) / (2 * delta)
-        ratios.append(rise.mean().item())
-        errors.append((rise.std() / len(rise) ** 0.5).item())
-    return {"length": length, "ratio": ratios, "error": errors}
+def compared(value: Callable[..., Tensor], theta: Tensor, *, sees: bool) -> dict[str, object]:
+    """The slope along the gradient that training would follow, as plain values."""
+    found = slope_along(partial(value, sees=sees), value, theta, DELTAS)
+    return {"length": found.length, "ratio": found.ratios, "error": found.errors}
 
 
 def both_players(game: JumpGame, players: PlayerRows, seed: int) -> dict[str, object]:
@@ -61,21 +54,18 @@ def both_players(game: JumpGame, players: PlayerRows, seed: int) -> dict[str, ob
     def blocks(score: Tensor) -> Tensor:
         return score.view(BLOCKS, -1).mean(1)
 
-    def of_generator(theta: Tensor, trained: bool) -> Tensor:
-        sees = game.rule.generator_sees or not trained
+    def of_generator(theta: Tensor, *, sees: bool = True) -> Tensor:
         return blocks(game.score(critic, game.samples(theta, z), sees=sees, others=others))
 
-    def of_critic(theta: Tensor, trained: bool) -> Tensor:
-        sees = game.rule.critic_sees or not trained
-        own = others if game.rule.norm == "independent" else None
-        scores = [blocks(game.score(theta, x, sees=sees, others=own)) for x in (real, fake)]
-        return scores[0] - scores[1]
+    def of_critic(theta: Tensor, *, sees: bool = True) -> Tensor:
+        real_score, fake_score = (blocks(game.score(theta, x, sees=sees)) for x in (real, fake))
+        return real_score - fake_score
 
     x = fake.clone().requires_grad_()
     (push,) = torch.autograd.grad(game.score(critic, x, sees=False, others=others).sum(), x)
     return {
-        "generator": along(of_generator, generator),
-        "critic": along(of_critic, critic),
+        "generator": compared(of_generator, generator, sees=game.rule.generator_sees),
+        "critic": compared(of_critic, critic, sees=game.rule.critic_sees),
         "no slope": (push.norm(dim=2) == 0).double().mean().item(),
     }
 
