@@ -13,6 +13,11 @@ term for it. A `JumpRule` says what is different:
     noise         of the generator's samples, by which jumps become a slope of the mean:
                       ∇ E D̂(x + σε)  =  E [D̂(x + σε) ε] / σ  =  E ∇D̂(x + σε)  +  what jumps contribute
                   and which of the two estimates the generator gets (`noise_seen`)
+    formula, eps  another normalization by the critic's own norm
+    detach        the norm held constant in the critic's gradient
+    reset         each layer of the critic scaled back to its first norm after a step, its biases along with
+                  it, which multiplies f and n by one factor and leaves D̂ as it is
+    units         a factor on what the critic sees: samples measured in finer or coarser units
 
 D̂ lies in [−1, 1], so that the hinge is the Wasserstein loss plus a constant. Source: ours.
 """
@@ -28,14 +33,14 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 from torch.optim import Adam
 
-from gncompanion.constraints.gradient_norm import ratio
+from gncompanion.constraints.gradient_norm import FORMULAS, ratio
 from gncompanion.data import Dataset
 from gncompanion.models import MLPGenerator
 from gncompanion.theory.critic_batch import Shape, fresh_critics, split_layers, values_and_gradients
 from gncompanion.tools.checks import require
 from gncompanion.tools.names import require_known
 
-__all__ = ["JumpGame", "JumpRule", "PlayerRows", "fresh_rows", "noisy_push", "train_rows"]
+__all__ = ["JumpGame", "JumpRule", "PlayerRows", "fresh_rows", "layer_norms", "noisy_push", "train_rows"]
 
 NORMS = ("own", "batch", "independent")
 BETAS = (0.0, 0.9)  # of Adam, the authors'
@@ -53,9 +58,14 @@ class JumpRule:
         noise: Standard deviation σ of noise on the generator's samples; 0 = none.
         noise_seen: Whether the generator then gets the score function's estimate, or the mean of gradients.
         pairs: Antithetic pairs of noise for each sample.
+        formula: One of `FORMULAS`, with the sample's own norm; the others know "gn" only.
+        eps: The ε of those formulas that have one; 0 = none.
+        detach: Whether the critic's gradient takes the norm for a constant.
+        reset: Whether the critic's layers are scaled back after each step.
+        units: The factor on the critic's input; its slope is then one in these units.
 
     Raises:
-        ValueError: The norm is unknown, or a number is out of range.
+        ValueError: The norm or formula is unknown, or a number is out of range.
     """
 
     norm: str = "own"
@@ -65,9 +75,15 @@ class JumpRule:
     noise: float = 0.0
     noise_seen: bool = False
     pairs: int = 16
+    formula: str = "gn"
+    eps: float = 0.0
+    detach: bool = False
+    reset: bool = False
+    units: float = 1.0
 
     def __post_init__(self) -> None:
         require_known("unknown norm", self.norm, NORMS)
+        require_known("unknown formula", self.formula, FORMULAS)
         require("beta", self.beta, self.beta is None or self.beta > 0, "positive, or None")
         require("noise", self.noise, self.noise >= 0, "0 or more")
 
@@ -133,12 +149,14 @@ class JumpGame:
             others: The independent batch, (S, M, d); for the norm of that name.
         """
         rule, frozen = self.rule, not sees
-        f, g = values_and_gradients(self.shape, critic, x, beta=rule.beta, frozen=frozen)
+        f, g = values_and_gradients(self.shape, critic, rule.units * x, beta=rule.beta, frozen=frozen)
+        g = g.detach() if rule.detach else g
+        if rule.norm == "own":
+            constants = {"eps": rule.eps} if rule.eps else {}
+            return FORMULAS[rule.formula](f.flatten(), g.flatten(0, 1), **constants).view_as(f)
         if rule.norm == "independent" and others is not None:
             _, g = values_and_gradients(self.shape, critic, others, beta=rule.beta, frozen=frozen)
-        n = torch.linalg.vector_norm(g, dim=-1)
-        if rule.norm != "own":
-            n = n.mean(1, keepdim=True)
+        n = torch.linalg.vector_norm(g, dim=-1).mean(1, keepdim=True)
         return ratio(f, n.expand_as(f) + f.abs())
 
     def value(
@@ -181,12 +199,15 @@ def train_rows(
     random = torch.Generator().manual_seed(seed)
     rows = PlayerRows(*(part.clone().requires_grad_() for part in players))
     adams = [Adam([part], lr=rate, betas=BETAS) for part in rows]
+    first = layer_norms(game.shape, players.critic)
     for step in range(looks[-1] + 1):
         if step in looks:
             yield step, PlayerRows(*(part.detach().clone() for part in rows))
         if step == looks[-1]:
             return
         _ascend(adams[1], rows.critic, lambda: _critic_objective(game, rows, batch, random))
+        if game.rule.reset:
+            _reset(game.shape, rows.critic, first)
         _ascend(adams[0], rows.generator, lambda: _generator_objective(game, rows, batch, random))
 
 
@@ -194,6 +215,22 @@ def _ascend(adam: Adam, part: Tensor, objective: Callable[[], Tensor]) -> None:
     (gradient,) = torch.autograd.grad(-objective().sum(), part)
     part.grad = gradient
     adam.step()
+
+
+def layer_norms(shape: Shape, critic: Tensor) -> Tensor:
+    """Compute ‖W_l‖ of every layer: critics (S, P) -> (S, layers), Frobenius."""
+    with torch.no_grad():
+        found = [torch.linalg.vector_norm(weight, dim=(1, 2)) for weight, _ in shape.layers(critic)]
+        return torch.stack(found, 1)
+
+
+def _reset(shape: Shape, critic: Tensor, norms: Tensor) -> None:
+    """Scale the layers to these norms, and the biases so that f is multiplied by one positive factor."""
+    factors = norms / layer_norms(shape, critic)
+    with torch.no_grad():
+        for layer, (weight, bias) in enumerate(shape.layers(critic)):  # views of critic
+            weight *= factors[:, layer, None, None]
+            bias *= factors[:, : layer + 1].prod(1)[:, None, None]
 
 
 def _critic_objective(game: JumpGame, rows: PlayerRows, batch: int, random: torch.Generator) -> Tensor:

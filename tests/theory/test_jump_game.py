@@ -5,10 +5,19 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from gncompanion import GradientNorm
 from gncompanion.constraints import build
 from gncompanion.data import GaussianRing
 from gncompanion.models import MLPCritic, MLPGenerator
-from gncompanion.theory.jump_game import JumpGame, JumpRule, PlayerRows, fresh_rows, noisy_push, train_rows
+from gncompanion.theory.jump_game import (
+    JumpGame,
+    JumpRule,
+    PlayerRows,
+    fresh_rows,
+    layer_norms,
+    noisy_push,
+    train_rows,
+)
 from gncompanion.training import LOSSES, Networks
 
 RING = GaussianRing()
@@ -101,6 +110,38 @@ def test_training_moves_both_the_same_way_again_and_leaves_the_start_alone() -> 
     assert all(torch.equal(a, b) for a, b in zip(found[0][3], found[1][3], strict=True))
     assert all((a != b).any(1).all() for a, b in zip(found[0][3], start, strict=True))
     assert torch.equal(found[0][0].critic, start.critic)
+
+
+def test_scaling_back_changes_no_score() -> None:
+    game, looks = JumpGame(RING, JumpRule(reset=True), width=8, depth=2), [0, 1]
+    kept = JumpGame(RING, width=8, depth=2)
+    start = fresh_rows(game, [0, 1])
+    (_, begun), (_, one) = train_rows(game, start, looks=looks, batch=8, rate=0.05)
+    _, (_, other) = train_rows(kept, start, looks=looks, batch=8, rate=0.05)
+    norms = [layer_norms(game.shape, rows.critic) for rows in (begun, one, other)]
+    assert torch.allclose(norms[1], norms[0], rtol=1e-5) and not torch.allclose(norms[2], norms[0], rtol=1e-2)
+    x = points(16, 5).float()
+    scores = [game.score(rows.critic, x, sees=True) for rows in (one, other)]
+    assert torch.allclose(*scores, atol=1e-5) and scores[0].abs().max() > 0.01
+
+
+def test_a_detached_norm_leaves_the_task_term() -> None:
+    x, seen = points(8, 6), {}
+    for detach in (False, True):
+        game = JumpGame(RING, JumpRule(detach=detach), width=8, depth=2)
+        critic = fresh_rows(game, [0, 1]).critic.double().requires_grad_()
+        (gradient,) = torch.autograd.grad(game.score(critic, x, sees=True).sum(), critic)
+        seen[detach] = (gradient[:, -9:] * critic[:, -9:]).sum(1).abs()  # along the last layer
+    assert seen[False].max() < 1e-12 and seen[True].min() > 1e-3
+
+
+def test_other_formulas_are_the_packages() -> None:
+    game = JumpGame(RING, JumpRule(formula="gran", eps=0.1), width=8, depth=2)
+    critic, x = fresh_rows(game, [3]).critic.double(), points(8, 7, rows=1)
+    network = MLPCritic(2, width=8, depth=2).double()
+    vector_to_parameters(critic[0], network.parameters())
+    expected = GradientNorm(network, "gran", eps=0.1)(x[0])
+    assert torch.allclose(game.score(critic, x, sees=True)[0], expected, rtol=1e-12, atol=0)
 
 
 def test_what_is_unknown_is_refused() -> None:
