@@ -11,21 +11,25 @@ error is that of 16 blocks. r is the true slope over ‖∂V‖.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.results import keep
+from benchmarks.results import FOLDER, keep
 from gncompanion.data import GaussianRing
 from gncompanion.data.pairs import parallel_lines
 from gncompanion.theory.critic_batch import Shape, fresh_critics
 from gncompanion.theory.jump_game import BETAS, JumpGame, JumpRule, PlayerRows, fresh_rows, train_rows
 from gncompanion.theory.unseen_slope import slope_along
+from gncompanion.tools import paths
+from gncompanion.tools.files import locked
 
 NOTEBOOK = "07_discontinuity"
-LOOKS, SEEDS, N, BLOCKS = [0, 100, 300, 1000], range(10), 2**14, 16
+LOOKS, SEEDS, N, BLOCKS = [100, 300, 1000], range(10), 2**14, 16
 DELTAS = (3e-3, 1e-2)
 SIZES = {"width": 32, "depth": 2}
 RULES = {
@@ -93,34 +97,42 @@ def on_lines(beta: float | None) -> list[list[float]]:
     return values
 
 
+def kept() -> dict[str, Any]:
+    """The parts that are in the file."""
+    file = FOLDER / "jumps_unseen.json"
+    found: dict[str, Any] = json.loads(file.read_text())["found"] if file.exists() else {}
+    return found
+
+
 def main() -> None:
     """Train, measure and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--looks", type=int, nargs="+", default=LOOKS, help="steps after which to look")
-    looks = parser.parse_args().looks
+    parser.add_argument("parts", nargs="*", help="which; none = all that are not in the file yet")
+    wanted = parser.parse_args().parts
     torch.set_num_threads(1)
-    lines = {"GN": on_lines(None), "softplus 20": on_lines(20.0)}
-    for name, values in lines.items():
-        found = torch.tensor(values)
-        print(
-            f"two lines, {name}: last / greatest {(found[-1] / found.amax(0)).sort().values.numpy().round(2)}"
-        )
-    every = {}
-    for name, rule in RULES.items():
-        game = JumpGame(GaussianRing(), rule, **SIZES)
-        every[name] = []
-        for step, players in train_rows(game, fresh_rows(game, SEEDS), looks=looks):
+    setting = {
+        "looks": LOOKS,
+        "seeds": list(SEEDS),
+        "samples": N,
+        "deltas": DELTAS,
+        "lines_every": LINE_EVERY,
+    }
+    for name in wanted or [part for part in (*RULES, "two lines") if part not in kept()]:
+        if name == "two lines":
+            save(setting, {name: {"GN": on_lines(None), "softplus 20": on_lines(20.0)}})
+            continue
+        game, found = JumpGame(GaussianRing(), RULES[name], **SIZES), []
+        for step, players in train_rows(game, fresh_rows(game, SEEDS), looks=LOOKS):
             rows = [PlayerRows(*(part[i : i + 1] for part in players)) for i in range(len(SEEDS))]
-            every[name].append([both_players(game, row, i) for i, row in enumerate(rows)])
-            for who in ("generator", "critic"):
-                ratios = torch.tensor([one[who]["ratio"] for one in every[name][-1]])
-                print(f"{name}, {step}, {who}: r {ratios[:, 0].sort().values.numpy().round(2)}", flush=True)
-    keep(
-        "jumps_unseen",
-        NOTEBOOK,
-        {"looks": looks, "seeds": list(SEEDS), "samples": N, "deltas": DELTAS, "ring": every, "lines": lines}
-        | {"lines_every": LINE_EVERY},
-    )
+            found.append([both_players(game, row, i) for i, row in enumerate(rows)])
+            print(name, step, flush=True)
+        save(setting, {name: found})
+
+
+def save(setting: dict[str, Any], part: dict[str, Any]) -> None:
+    """Put a part into the file."""
+    with locked(paths.scratch()):
+        keep("jumps_unseen", NOTEBOOK, setting | {"found": kept() | part})
 
 
 if __name__ == "__main__":
