@@ -3,8 +3,8 @@
     python -m benchmarks.jumps_potential
 
 At each look the exact optimal transport from N generated to N real samples gives every generated one a
-displacement; kept is the mean cosine between it and the gradient of the score there, and W1. All methods have the
-hinge, the same steps, weights and draws:
+displacement; kept is the mean cosine between it and the gradient of the score there, and W1. All methods have
+the hinge, the same steps, weights and draws:
 
     GN, batch mean    as in `jump_game`
     inner product     ⟨∇D / ‖∇D‖, x⟩
