@@ -8,11 +8,12 @@ in f, and so along the segment. `line_scan` finds the pieces.
 Source: Wu et al., 2109.02235, for D̂; the scan is ours.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
 from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
@@ -103,7 +104,7 @@ class Walks(NamedTuple):
     steepest: float
 
 
-def walk_uphill(critic: SequentialCritic, x: Tensor, places: Tensor) -> Walks:
+def walk_uphill(critic: nn.Module, x: Tensor, places: Tensor) -> Walks:
     """Walk from each sample along the critic's gradient there, and split the rise of D̂ exactly.
 
     Args:
@@ -117,8 +118,8 @@ def walk_uphill(critic: SequentialCritic, x: Tensor, places: Tensor) -> Walks:
     Raises:
         ValueError: `scan_line` refuses the critic or a walk.
     """
-    score = partial(_normalized, critic)
-    g, g_hat = (value_and_input_gradient(h, x, method="autograd")[1].detach() for h in (critic, score))
+    both: list[Callable[..., Tensor]] = [critic, partial(_normalized, critic)]
+    g, g_hat = (value_and_input_gradient(h, x, method="autograd")[1].detach() for h in both)
     size, size_hat = (t.flatten(1).norm(dim=1) for t in (g, g_hat))
     cosine = ((g * g_hat).flatten(1).sum(1) / (size * size_hat)).min().item()
     uphill = g / size.reshape(-1, *[1] * (g.ndim - 1))
@@ -126,12 +127,12 @@ def walk_uphill(critic: SequentialCritic, x: Tensor, places: Tensor) -> Walks:
     return Walks(torch.stack(changes), cosine, size_hat.max().item())
 
 
-def _normalized(critic: SequentialCritic, x: Tensor) -> Tensor:
+def _normalized(critic: nn.Module, x: Tensor) -> Tensor:
     f, g = value_and_input_gradient(critic, x, method="autograd")
     return f / (gradient_norm(f, g) + f.abs())
 
 
-def _changes(critic: SequentialCritic, start: Tensor, direction: Tensor, places: Tensor) -> Tensor:
+def _changes(critic: nn.Module, start: Tensor, direction: Tensor, places: Tensor) -> Tensor:
     """What `Walks.changes` says of one sample, (4, T)."""
     torn = scan_normalized(critic, start, start + places[-1] * direction)
     passed = torch.searchsorted(torn.scan.crossings * places[-1], places)

@@ -172,8 +172,8 @@ def fresh_rows(game: JumpGame, seeds: Sequence[int]) -> PlayerRows:
     drawn = []
     for seed in seeds:
         random = torch.Generator().manual_seed(10**6 + seed)
-        sizes = {"width": game.width, "depth": game.depth, "generator": random}
-        drawn.append(parameters_to_vector(MLPGenerator(game.z_dim, game.data.shape[0], **sizes).parameters()))
+        size, d = {"width": game.width, "depth": game.depth}, game.data.shape[0]
+        drawn.append(parameters_to_vector(MLPGenerator(game.z_dim, d, **size, generator=random).parameters()))
     return PlayerRows(torch.stack(drawn).detach(), fresh_critics(game.shape, seeds).float())
 
 
