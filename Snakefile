@@ -16,10 +16,25 @@ import yaml
 
 ALL = (str(file) for number in ("09", "12") for file in sorted(Path("notebooks/full").glob(f"{number}_*.yml")))
 FILES = {Path(file).stem: file for file in (config["rows"].split(",") if "rows" in config else ALL)}
-SEEDS = {row: yaml.safe_load(Path(file).read_text())["seeds"] for row, file in FILES.items()}
 SET = config.get("set", "")
 DATA = os.environ.get("GNCOMPANION_DATA", "data")
 DONE = os.environ.get("GNCOMPANION_RUNS", f"{DATA}/runs") + "/workflow/{row}"
+
+
+def twins(row):
+    """The files of the trainings that a row's notebook compares its own with."""
+    return sorted(Path("notebooks/full").glob(f"{row}_twin-*.yml"))
+
+
+for file in [twin for row in list(FILES) for twin in twins(row)]:  # a row brings its twins
+    FILES.setdefault(file.stem, str(file))
+SEEDS = {row: yaml.safe_load(Path(file).read_text())["seeds"] for row, file in FILES.items()}
+
+
+def judged(row):
+    """The marks of a row's judged seeds, and of its twins'."""
+    rows = [row, *(twin.stem for twin in twins(row))]
+    return [mark for one in rows for mark in expand(DONE + "/seed-{seed}.judged", row=one, seed=SEEDS[one])]
 
 
 def book(row):
@@ -29,7 +44,8 @@ def book(row):
 
 rule all:
     input:
-        expand(DONE + "/notebook.done", row=FILES),
+        expand(DONE + "/notebook.done", row=[row for row in FILES if "_twin-" not in row]),
+        [mark for row in FILES if "_twin-" in row for mark in judged(row)],
 
 
 rule train:
@@ -59,12 +75,13 @@ rule judge:
 rule notebook:
     input:
         lambda wildcards: book(wildcards.row),
-        lambda wildcards: expand(DONE + "/seed-{seed}.judged", row=wildcards.row, seed=SEEDS[wildcards.row]),
+        lambda wildcards: judged(wildcards.row),
         row=lambda wildcards: FILES[wildcards.row],
     output:
         touch(DONE + "/notebook.done"),
     params:
         set=SET,
+    retries: 3
     log:
         notebook="build/workflow/{row}.ipynb",  # kept when it fails
     shell:

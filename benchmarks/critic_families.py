@@ -20,6 +20,7 @@ machine is busy for all of them:
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
 import warnings
@@ -190,14 +191,14 @@ def main() -> None:
     torch.set_num_threads(1)  # so that processor time is the time of an idle machine
     warnings.filterwarnings("ignore", message=".*samples influence each other")
     about = f"torch {torch.__version__.split('+')[0]}, {platform.machine()}, one thread, "
-    about += (
-        f"{options.batch} real and {options.batch} generated samples, medians of {options.rounds} rounds."
-    )
+    about += f"{options.batch} real and {options.batch} generated samples, medians of {options.rounds} rounds"
+    if hasattr(os, "getloadavg"):
+        about += f"; {os.cpu_count()} cores, at a load of {os.getloadavg()[0]:.1f}"
     counts = flops_table(options.families)
-    print("\n".join([*counts, "", about]), flush=True)
+    print("\n".join([*counts, "", f"{about}."]), flush=True)
     times = seconds_table(options.families, options.batch, options.rounds)
     if options.write:
-        write({"flops": counts, "seconds": [*times, "", about]})
+        write({"flops": counts, "seconds": [*times, "", f"{about}."]})
 
 
 if __name__ == "__main__":

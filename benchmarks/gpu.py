@@ -114,7 +114,8 @@ class Clock(Watch):
 def chunks(setting: dict[str, Any], way: dict[str, Any], options: argparse.Namespace) -> list[float]:
     """The seconds of each chunk of iterations but the first."""
     net = players(setting, way.get("method", "linear"), options.device, options.width)
-    given = {**setting["schedule"], **way.get("schedule", {})}
+    off = {"captured": False, "channels_last": False}  # by default the device would decide
+    given = {**off, **setting["schedule"], **way.get("schedule", {})}
     if options.device == "cpu":
         given["captured"] = False
     batches = {"batch_critic": options.batch, "batch_generator": 2 * options.batch}

@@ -6,7 +6,7 @@ click rather than typer: `-p NAME VALUE`, as papermill has it, is an option with
 import json
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,13 @@ def reproduce(
 
 
 @app.command()
-@click.option("--markdown", is_flag=True, help="The table in README.md.")
+@click.option("--markdown", is_flag=True, help="The table in docs/claims.md.")
 def claims(markdown: bool) -> None:
     """Print what the notebooks assert, and what came out."""
     from gncompanion.notebook import claims as ledger
 
     if markdown:
-        click.echo(ledger.readme_table())
+        click.echo(ledger.ledger_table())
         return
     for notebook, entries in ledger.load_all().items():
         click.echo(notebook)
@@ -147,7 +147,9 @@ def train(
         raise ValueError("nothing to train: name a row with -f")
     require_writable(paths.runs())
     with joined() as share:
-        for chosen in select(files, _values(parameters), seeds=seeds, methods=methods):
+        waiting = select(files, _values(parameters), seeds=seeds, methods=methods)
+        while waiting:
+            chosen = waiting.pop(0)  # and with it, what it holds of the data
             if share.rank == 0:
                 click.echo(f"{chosen.name}: {chosen.folder}")
             with LongRun(chosen.folder, quiet=share.rank > 0) as watch:
@@ -180,9 +182,10 @@ def evaluate(
 ) -> None:
     """Judge RUNS, finished runs' folders, or those of a row, and keep the scores beside them.
 
-    Without a row, -p metrics classifier, -p n_samples 1000 and the like say how.
+    Without a row, -p metrics classifier, -p n_samples 1000 and the like say how. With judged_every, the
+    checkpoints on the way are judged too, and the best of them is kept beside the last.
     """
-    from gncompanion.papers import scoring
+    from gncompanion.papers import curves, scoring
     from gncompanion.papers.selection import open_runs, select
 
     if runs and (files or seeds or methods):
@@ -199,18 +202,28 @@ def evaluate(
             raise ValueError(f"{one.folder} holds no finished run: gncompanion train goes on with it")
     for one in chosen:
         run = one.experiment.run(one.folder, progress=False, train=False)
-        found = scoring.judge(run, one.protocol)
-        click.echo(f"{one.folder}: {', '.join(f'{column} {value:.4g}' for column, value in found.items())}")
-        scoring.keep(run, one.folder, one.protocol, found)
+        best = None
+        if one.protocol.judged_every is None:
+            found = scoring.judge(run, one.protocol)
+        else:
+            all_scores = curves.scores_over_steps(one.experiment, one.protocol, one.folder)
+            found, best = all_scores[one.experiment.schedule.steps], curves.best(all_scores)
+        click.echo(f"{one.folder}: {_listed(found)}")
+        if best:
+            click.echo(
+                f"  best by {best['chosen_by']}, after {best['step']} steps: {_listed(best['scores'])}"
+            )
+        scoring.keep(run, one.folder, one.protocol, found, best=best)
 
 
 @app.command()
 @_ROWS
-def table(files: Sequence[Path]) -> None:
+@_SET
+def table(files: Sequence[Path], parameters: Sequence[tuple[str, str]]) -> None:
     """Print the papers' tables, all rows by default, beside what was judged here."""
     from gncompanion.papers import tables
 
-    click.echo(tables.markdown(tables.entries(files or tables.row_files())))
+    click.echo(tables.markdown(tables.entries(files or tables.row_files(), _values(parameters))))
 
 
 @app.command()
@@ -218,11 +231,21 @@ def table(files: Sequence[Path]) -> None:
 @click.option("--shape", required=True, metavar="3,32,32", help="The shape of one sample.")
 @click.option("--batch", type=int, default=8, show_default=True, help="How many samples.")
 @click.option("--labels", type=int, metavar="N", help="Labels of N classes become the critic's second input.")
+@click.option("--aux", is_flag=True, help="It returns (value, anything else), not its value alone.")
+@click.option("--value", metavar="NAME", help="It returns a dictionary, with its value under this name.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An argument; may repeat.")
 @click.option("--device", default="cpu", show_default=True, help="Where to check, such as cuda.")
 @click.option("--seconds", is_flag=True, help="Also time the steps.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def check(critic: str, shape: str, options: Sequence[str], as_json: bool, **settings: Any) -> None:
+def check(
+    critic: str,
+    shape: str,
+    options: Sequence[str],
+    as_json: bool,
+    aux: bool,
+    value: str | None,
+    **settings: Any,
+) -> None:
     """Check a critic of yours: method, error, cost, coupling, state, remedies.
 
     MODULE:NAME is my_module:MyCritic or path/to/file.py:MyCritic: a class, a factory or an instance. Exit
@@ -231,10 +254,15 @@ def check(critic: str, shape: str, options: Sequence[str], as_json: bool, **sett
     from gncompanion.check.command import check_named
     from gncompanion.tools.markup import parse_yaml
 
-    report = check_named(critic, shape, options, parse=parse_yaml, **settings)
+    has_aux = aux if value is None else value
+    report = check_named(critic, shape, options, parse=parse_yaml, has_aux=has_aux, **settings)
     click.echo(json.dumps(report.as_dict(), indent=1) if as_json else report)
     if not report.right:
         raise SystemExit(1)
+
+
+def _listed(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{column} {value:.4g}" for column, value in scores.items())
 
 
 def _values(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from gncompanion.check.report import Errors, Report
 from gncompanion.check.state import State
 from gncompanion.check.step_cost import flops_of, plain_step, seconds_of
 from gncompanion.check.subject import Subject, draw, quiet, subject_of
-from gncompanion.input_gradient import unsupported_reason
+from gncompanion.input_gradient import HasAux, check_has_aux, unsupported_reason
 from gncompanion.tools.checks import flag, require, whole
 
 __all__ = ["check_critic"]
@@ -31,6 +31,7 @@ def check_critic(
     device: str = "cpu",
     seconds: bool = False,
     seed: int = 0,
+    has_aux: HasAux = False,
 ) -> Report:
     """Check what `value_and_input_gradient`, and with it `GradientNorm`, makes of a critic.
 
@@ -47,6 +48,8 @@ def check_critic(
         device: Name of a device of torch.
         seconds: Whether the steps are timed, too, in the critic's own type.
         seed: Seed of the inputs.
+        has_aux: Whether the critic returns more than its value, as in `value_and_input_gradient`. A loss on
+            the rest is then part of the step.
 
     Returns:
         What was found.
@@ -65,6 +68,7 @@ def check_critic(
         "SiLU '1', silu: not among the operations known to be linear or piecewise linear"
     """
     whole("batch", batch), whole("seed", seed, low=0), flag("seconds", seconds)
+    check_has_aux(has_aux)
     if labels is not None:
         whole("labels", labels)
     valid = isinstance(shape, tuple | list) and all(type(n) is int and n > 0 for n in shape)
@@ -74,8 +78,8 @@ def check_critic(
     try:
         torch.manual_seed(seed)
         inputs = draw(tuple(shape), batch=batch, labels=labels, device=_usable(device), seed=seed)
-        subject = subject_of(critic, inputs)
-        own = subject_of(critic, inputs, in_its_own_type=True) if seconds else None
+        subject = subject_of(critic, inputs, has_aux=has_aux)
+        own = subject_of(critic, inputs, in_its_own_type=True, has_aux=has_aux) if seconds else None
         return _report(critic, subject, own)
     finally:
         before.restore()
@@ -157,7 +161,7 @@ def _require_values(subject: Subject, start: State) -> None:
 def _reason(subject: Subject, start: State) -> str | None:
     """Why "auto" does not take the fast gradient, without the general remedy; None where it does."""
     with quiet(start):
-        reason = unsupported_reason(subject.critic, subject.real, *subject.labels)
+        reason = unsupported_reason(subject.critic, subject.real, *subject.labels, has_aux=subject.has_aux)
     return reason.partition(". Use method=")[0] if reason else None
 
 

@@ -4,16 +4,18 @@
 
 Once by the package, as a training does it: both calls, then one backward. Once by torch.autograd alone, twice
 differentiated, each call with its own backward, so that nothing can change between a call and its gradient.
+What a critic returns beside its value has a loss of its own, the mean of its squares.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from gncompanion.check.loading import first_line
 from gncompanion.check.report import Errors
@@ -22,7 +24,7 @@ from gncompanion.check.subject import Subject, quiet, twice_differentiable
 from gncompanion.constraints.gradient_norm import FORMULAS
 from gncompanion.input_gradient import value_and_input_gradient
 
-__all__ = ["Found", "attempt", "backward", "by_autograd", "by_package", "compared", "hinge"]
+__all__ = ["Found", "attempt", "backward", "beside", "by_autograd", "by_package", "compared", "hinge"]
 
 T = TypeVar("T")
 
@@ -40,11 +42,14 @@ def by_package(subject: Subject, start: State) -> Found:
     Returns:
         Values, input gradients, and the loss's gradients in the inputs and in each weight, by name.
     """
-    points = _points(subject)
+    points, has_aux = _points(subject), subject.has_aux
     with quiet(start):
-        pairs = [value_and_input_gradient(subject.critic, x, *subject.labels) for x in points]
-        backward(hinge(*(FORMULAS["gn"](f.to(g.dtype), g) for f, g in pairs)))
-    return _taken(subject, points, pairs)
+        found = [
+            value_and_input_gradient(subject.critic, x, *subject.labels, has_aux=has_aux) for x in points
+        ]
+        losses = [beside(aux) for *_, aux in found] if has_aux else []
+        backward(hinge(*(FORMULAS["gn"](f.to(g.dtype), g) for f, g, *_ in found)) + sum(losses))
+    return _taken(subject, points, [(f, g) for f, g, *_ in found])
 
 
 def by_autograd(subject: Subject, start: State) -> Found:
@@ -60,16 +65,22 @@ def by_autograd(subject: Subject, start: State) -> Found:
     points, pairs = _points(subject), []
     with quiet(start), twice_differentiable():
         for x, sign in zip(points, (-1, 1), strict=True):
-            f = subject.value(x * 1)
+            f, aux = subject.both(x * 1)
             (g,) = torch.autograd.grad(f.sum(), [x], create_graph=True, materialize_grads=True)
             pairs.append((f, g))
-            backward(torch.relu(1 + sign * FORMULAS["gn"](f.to(g.dtype), g)).mean())
+            backward(torch.relu(1 + sign * FORMULAS["gn"](f.to(g.dtype), g)).mean() + beside(aux))
     return _taken(subject, points, pairs)
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
     """Compute the critic's hinge loss from its values of real and generated samples, (N,) or (N, 1)."""
     return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
+
+
+def beside(aux: Any) -> Tensor | float:
+    """Compute a loss of what a critic returns beside its value: ½ E h² summed over its tensors that learn."""
+    tensors = (h for h in tree_leaves(aux) if isinstance(h, Tensor) and h.requires_grad)
+    return sum(h.abs().square().mean() / 2 for h in tensors)
 
 
 def backward(loss: Tensor) -> None:

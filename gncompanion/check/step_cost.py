@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gncompanion.check.exactness import attempt, backward, hinge
+from gncompanion.check.exactness import attempt, backward, beside, hinge
 from gncompanion.check.flop_count import FlopCount
 from gncompanion.check.report import StepCost
 from gncompanion.check.state import State
@@ -78,11 +78,14 @@ def _steps(subject: Subject) -> list[Callable[[], None]]:
     """The step without normalization, by double backpropagation, and by "auto"."""
 
     def normalized(method: str) -> None:
-        values = []
+        values, losses = [], []
         for x in (subject.real, subject.fake):
-            f, g = value_and_input_gradient(subject.critic, x, *subject.labels, method=method)
+            f, g, *aux = value_and_input_gradient(
+                subject.critic, x, *subject.labels, method=method, has_aux=subject.has_aux
+            )
             values.append(FORMULAS["gn"](f.to(g.dtype), g))
-        _backward(subject, hinge(*values))
+            losses.append(beside(aux))
+        _backward(subject, hinge(*values) + sum(losses))
 
     def twice() -> None:
         with twice_differentiable():
@@ -97,7 +100,8 @@ def plain_step(subject: Subject) -> None:
     Args:
         subject: The critic and its inputs.
     """
-    _backward(subject, hinge(subject.value(subject.real), subject.value(subject.fake)))
+    (real, *aux_real), (fake, *aux_fake) = subject.both(subject.real), subject.both(subject.fake)
+    _backward(subject, hinge(real, fake) + beside(aux_real) + beside(aux_fake))
 
 
 def _backward(subject: Subject, loss: Tensor) -> None:

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from gncompanion.check.loading import first_line
 from gncompanion.check.state import State
+from gncompanion.input_gradient import HasAux, parted
 
 __all__ = ["Subject", "draw", "quiet", "subject_of", "twice_differentiable"]
 
@@ -37,18 +38,24 @@ class Subject:
         labels: Further inputs of the critic: nothing, or labels (N,).
         lowest: The type with the least precision among all that the forward computes.
         note: Why the copy is not in float64; None where it is.
+        has_aux: Whether the critic returns more than its value, as in `value_and_input_gradient`.
     """
 
-    critic: Callable[..., Tensor]
+    critic: Callable[..., Any]
     real: Tensor
     fake: Tensor
     labels: tuple[Tensor, ...]
     lowest: torch.dtype
     note: str | None
+    has_aux: HasAux = False
 
-    def value(self, x: Tensor) -> Tensor:
+    def value(self, x: Tensor) -> Any:
         """Compute the critic's values at x."""
-        return self.critic(x, *self.labels)
+        return self.both(x)[0]
+
+    def both(self, x: Tensor) -> tuple[Any, Any]:
+        """Compute the critic's values at x, and what else it returns."""
+        return parted(self.critic(x, *self.labels), self.has_aux)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights that want a gradient, by name."""
@@ -87,6 +94,7 @@ def subject_of(
     inputs: tuple[Tensor, Tensor, tuple[Tensor, ...]],
     *,
     in_its_own_type: bool = False,
+    has_aux: HasAux = False,
 ) -> Subject:
     """Copy a critic for a check.
 
@@ -95,6 +103,7 @@ def subject_of(
         inputs: Two batches of samples and the critic's further inputs, from `draw`.
         in_its_own_type: Whether the copy keeps the critic's type, which it does anyway where its forward does
             not run in float64.
+        has_aux: Whether the critic returns more than its value.
 
     Returns:
         The copy with its inputs.
@@ -105,11 +114,11 @@ def subject_of(
     own, note = _type_of(critic), None
     if not in_its_own_type:
         try:
-            return _subject(critic, inputs, torch.float64, None)
+            return replace(_subject(critic, inputs, torch.float64, None), has_aux=has_aux)
         except Exception as error:
             note = f"its forward does not run in float64 ({first_line(error)})"
     try:
-        return _subject(critic, inputs, own, note)
+        return replace(_subject(critic, inputs, own, note), has_aux=has_aux)
     except Exception as error:
         remedy = "does it take labels?" if inputs[2] else "is --shape right, and does it need --labels?"
         raise ValueError(

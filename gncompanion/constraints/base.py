@@ -33,9 +33,11 @@ class Constraint:
     Attributes:
         gradient_method: How the score's input gradient is to be found at the batch that is scored, since the
             penalty asks for it there; None = it does not.
+        asks_scores: Whether the penalty asks for the scores of the batch that is scored.
     """
 
     gradient_method: str | None = None
+    asks_scores: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -90,12 +92,12 @@ class Constraint:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A batch, real samples before generated ones, with the score's value and gradient there."""
+    """A batch, real samples before generated ones, with the score's value, and gradient if one was found."""
 
     uses: list[tuple[Tensor, float]]
-    method: str
+    method: str | None
     f: Tensor
-    g: Tensor
+    g: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,14 @@ class Score:
         """
         x, labels = torch.cat([real, fake]), () if y is None else (torch.cat([y, y]),)
         method = self.constraint.gradient_method
-        if method is None:
+        if method is None and not self.constraint.asks_scores:
             score_real, score_fake = self(x, *labels).split(len(real))
             return score_real, score_fake, self
-        uses = self._uses(real, fake, y)
-        f, g = value_and_input_gradient(self.function, x, *labels, method=method)
+        uses, g = self._uses(real, fake, y), None
+        if method is None:
+            f = self(x, *labels)
+        else:
+            f, g = value_and_input_gradient(self.function, x, *labels, method=method)
         score_real, score_fake = f.split(len(real))
         return score_real, score_fake, replace(self, _scored=_Scored(uses, method, f, g))
 
@@ -157,16 +162,37 @@ class Score:
             The values f, (M,), and the gradients g (M, ...); None where no pass has found them, or samples or
             weights have changed since.
         """
-        known = self._scored
-        if known is None or at not in PLACES or known.method != method:
+        known, n = self._unchanged(real, fake, y), len(real)
+        if known is None or known.g is None or at not in PLACES or known.method != method:
             return None
-        uses, n = self._uses(real, fake, y), len(real)
+        part = {"real": slice(n), "fake": slice(n, None), "both": slice(None)}[at]
+        return known.f[part], known.g[part]
+
+    def known(self, real: Tensor, fake: Tensor, *, y: Tensor | None) -> Tensor | None:
+        """Look up the real samples' scores in the batch that `both` has scored.
+
+        Args:
+            real: The real samples, (N, ...): the very tensor that was scored.
+            fake: The generated ones, (N, ...), likewise.
+            y: The labels, (N,), likewise.
+
+        Returns:
+            The scores (N,), with their graph; None where no pass has found them, or samples or weights have
+            changed since.
+        """
+        known = self._unchanged(real, fake, y)
+        return None if known is None else known.f[: len(real)]
+
+    def _unchanged(self, real: Tensor, fake: Tensor, y: Tensor | None) -> _Scored | None:
+        """What `both` has found of these samples, if they and the weights are what they were."""
+        if (known := self._scored) is None:
+            return None
+        uses = self._uses(real, fake, y)
         if len(uses) != len(known.uses):
             return None
         if any(a is not b or v != w for (a, v), (b, w) in zip(uses, known.uses, strict=True)):
             return None
-        part = {"real": slice(n), "fake": slice(n, None), "both": slice(None)}[at]
-        return known.f[part], known.g[part]
+        return known
 
     def _uses(self, *samples: Tensor | None) -> list[tuple[Tensor, float]]:
         """The samples and weights that the score is made of, and how often each was changed in place."""
@@ -193,6 +219,7 @@ class Composite(Constraint):
         self._scoring = scoring[0] if scoring else Constraint()
         methods = (part.gradient_method for part in parts if part.gradient_method is not None)
         self.gradient_method = next(methods, None)
+        self.asks_scores = any(part.asks_scores for part in parts)
 
     @property
     def is_plain(self) -> bool:

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from gncompanion.constraints.gradient_constraint import GradientConstraint
-from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
+from gncompanion.input_gradient import HasAux, check_has_aux, gradient_norm, value_and_input_gradient
 from gncompanion.tools.checks import flag, positive
 from gncompanion.tools.names import require_known
 
@@ -132,9 +132,11 @@ class GradientNorm(nn.Module):
         detach: Whether the gradient, and with it its norm, is held constant where values are differentiated.
         method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
         verify: Whether the fast method is checked against autograd in every call, which is slow.
+        has_aux: Whether the critic returns more than its value, as in `value_and_input_gradient`: True for
+            (value, anything else), the value's name for a dictionary. So does this module, then.
 
     Raises:
-        ValueError: The formula, the method or a constant is unknown or does not fit the others.
+        ValueError: The formula, the method, a constant or `has_aux` is unknown or does not fit the others.
 
     Example:
         >>> score = GradientNorm(nn.Linear(2, 1))
@@ -152,13 +154,15 @@ class GradientNorm(nn.Module):
         detach: bool = False,
         method: str = "auto",
         verify: bool = False,
+        has_aux: HasAux = False,
     ) -> None:
         super().__init__()
+        check_has_aux(has_aux)
         self.constraint = GradientNormalization(formula, eps=eps, K=K, detach=detach, method=method)
         self.critic = critic
-        self.verify = flag("verify", verify)
+        self.verify, self.has_aux = flag("verify", verify), has_aux
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Compute the normalized values.
 
         Args:
@@ -167,15 +171,20 @@ class GradientNorm(nn.Module):
             **kwargs: Further keyword inputs of the critic.
 
         Returns:
-            The values, shaped like the critic's; in [-1, 1] with the formula "gn".
+            The values, shaped like the critic's; in [-1, 1] with the formula "gn". With `has_aux`, also what
+            else the critic returned, as it is, with its own gradient: (values, aux).
         """
-        method = self.constraint.method
-        f, g = value_and_input_gradient(self.critic, x, *args, method=method, verify=self.verify, **kwargs)
-        return self.constraint.normalize(f, g)
+        rule, verify, has_aux = self.constraint, self.verify, self.has_aux
+        f, g, *aux = value_and_input_gradient(
+            self.critic, x, *args, method=rule.method, verify=verify, has_aux=has_aux, **kwargs
+        )
+        values = rule.normalize(f, g)
+        return (values, *aux) if aux else values
 
     def extra_repr(self) -> str:
         rule = self.constraint
         named = rule.constants | ({"detach": True} if rule.detach else {}) | {"method": rule.method}
+        named |= {"has_aux": self.has_aux} if self.has_aux else {}
         return ", ".join([repr(rule.formula), *(f"{name}={value!r}" for name, value in named.items())])
 
 

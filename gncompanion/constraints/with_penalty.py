@@ -27,21 +27,28 @@ from torch import Tensor
 from gncompanion.constraints.gradient_penalty import GradientPenalty, ZeroCenteredPenalty
 from gncompanion.constraints.pointwise_penalty import PointwisePenalty
 from gncompanion.constraints.wasserstein_divergence import WassersteinDivergence
-from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
+from gncompanion.input_gradient import (
+    HasAux,
+    check_has_aux,
+    gradient_norm,
+    parted,
+    value_and_input_gradient,
+)
 from gncompanion.tools.checks import flag
 
 __all__ = ["divergence_penalty", "gradient_penalty", "r1_penalty", "r2_penalty"]
 
 
 def r1_penalty(
-    critic: Callable[..., Tensor],
+    critic: Callable[..., Any],
     real: Tensor,
     *args: Any,
     gamma: float = 10.0,
     due: bool = True,
     method: str = "auto",
+    has_aux: HasAux = False,
     **kwargs: Any,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Any, ...]:
     """Score real samples, and penalise the gradient there: γ/2 E‖∇f‖².
 
     Args:
@@ -51,10 +58,13 @@ def r1_penalty(
         gamma: The penalty's weight γ ≥ 0.
         due: Whether there is a penalty at this step; without one the critic is just called.
         method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+        has_aux: Whether the critic returns more than its value: True for (value, anything else), the value's
+            name for a dictionary.
         **kwargs: Further keyword inputs of the critic.
 
     Returns:
-        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss.
+        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss. With
+        `has_aux`, as a third what else the critic returned, with its own gradient.
 
     Raises:
         ValueError: The weight, `due` or the method is out of range, or `value_and_input_gradient` refuses the
@@ -67,18 +77,19 @@ def r1_penalty(
         (torch.Size([2, 1]), torch.Size([]))
     """
     rule = ZeroCenteredPenalty(gamma, method=method)
-    return _with_penalty(rule, critic, real, *args, due=due, **kwargs)
+    return _with_penalty(rule, critic, real, *args, due=due, has_aux=has_aux, **kwargs)
 
 
 def r2_penalty(
-    critic: Callable[..., Tensor],
+    critic: Callable[..., Any],
     fake: Tensor,
     *args: Any,
     gamma: float = 10.0,
     due: bool = True,
     method: str = "auto",
+    has_aux: HasAux = False,
     **kwargs: Any,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Any, ...]:
     """Score generated samples, and penalise the gradient there: γ/2 E‖∇f‖².
 
     Args:
@@ -88,10 +99,13 @@ def r2_penalty(
         gamma: The penalty's weight γ ≥ 0.
         due: Whether there is a penalty at this step; without one the critic is just called.
         method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+        has_aux: Whether the critic returns more than its value: True for (value, anything else), the value's
+            name for a dictionary.
         **kwargs: Further keyword inputs of the critic.
 
     Returns:
-        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss.
+        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss. With
+        `has_aux`, as a third what else the critic returned, with its own gradient.
 
     Raises:
         ValueError: As `r1_penalty`.
@@ -103,11 +117,11 @@ def r2_penalty(
         >>> torch.allclose(penalty, critic.weight.square().sum())
         True
     """
-    return r1_penalty(critic, fake, *args, gamma=gamma, due=due, method=method, **kwargs)
+    return r1_penalty(critic, fake, *args, gamma=gamma, due=due, method=method, has_aux=has_aux, **kwargs)
 
 
 def gradient_penalty(
-    critic: Callable[..., Tensor],
+    critic: Callable[..., Any],
     x: Tensor,
     *args: Any,
     weight: float = 10.0,
@@ -115,8 +129,9 @@ def gradient_penalty(
     one_sided: bool = False,
     due: bool = True,
     method: str = "auto",
+    has_aux: HasAux = False,
     **kwargs: Any,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Any, ...]:
     """Score points, and penalise there how far the gradient's norm is from a target: λ E(‖∇f‖ - target)².
 
     Args:
@@ -128,10 +143,13 @@ def gradient_penalty(
         one_sided: Whether only norms above the target are penalised.
         due: Whether there is a penalty at this step; without one the critic is just called.
         method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+        has_aux: Whether the critic returns more than its value: True for (value, anything else), the value's
+            name for a dictionary.
         **kwargs: Further keyword inputs of the critic.
 
     Returns:
-        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss.
+        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss. With
+        `has_aux`, as a third what else the critic returned, with its own gradient.
 
     Raises:
         ValueError: The weight, the target, a switch or the method is out of range, or
@@ -144,19 +162,20 @@ def gradient_penalty(
         (tensor([3., 3.]), tensor(4.))
     """
     rule = GradientPenalty(weight, target=target, one_sided=one_sided, method=method)
-    return _with_penalty(rule, critic, x, *args, due=due, **kwargs)
+    return _with_penalty(rule, critic, x, *args, due=due, has_aux=has_aux, **kwargs)
 
 
 def divergence_penalty(
-    critic: Callable[..., Tensor],
+    critic: Callable[..., Any],
     x: Tensor,
     *args: Any,
     k: float = 2.0,
     p: float = 6.0,
     due: bool = True,
     method: str = "auto",
+    has_aux: HasAux = False,
     **kwargs: Any,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Any, ...]:
     """Score points, and add WGAN-div's k E‖∇f‖ᵖ there.
 
     Args:
@@ -167,10 +186,13 @@ def divergence_penalty(
         p: The power, > 1.
         due: Whether there is a penalty at this step; without one the critic is just called.
         method: How the gradient is found: "auto", "linear" or "autograd", as in `value_and_input_gradient`.
+        has_aux: Whether the critic returns more than its value: True for (value, anything else), the value's
+            name for a dictionary.
         **kwargs: Further keyword inputs of the critic.
 
     Returns:
-        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss.
+        The values f, shaped as the critic's, and the penalty, a scalar; add it to the critic's loss. With
+        `has_aux`, as a third what else the critic returned, with its own gradient.
 
     Raises:
         ValueError: k, p, `due` or the method is out of range, or `value_and_input_gradient` refuses the
@@ -182,14 +204,21 @@ def divergence_penalty(
         tensor(4.5000)
     """
     rule = WassersteinDivergence(k, p=p, method=method)
-    return _with_penalty(rule, critic, x, *args, due=due, **kwargs)
+    return _with_penalty(rule, critic, x, *args, due=due, has_aux=has_aux, **kwargs)
 
 
 def _with_penalty(
-    rule: PointwisePenalty, critic: Callable[..., Tensor], x: Tensor, *args: Any, due: bool, **kwargs: Any
-) -> tuple[Tensor, Tensor]:
+    rule: PointwisePenalty,
+    critic: Callable[..., Any],
+    x: Tensor,
+    *args: Any,
+    due: bool,
+    has_aux: HasAux,
+    **kwargs: Any,
+) -> tuple[Any, ...]:
+    aside = check_has_aux(has_aux)
     if not flag("due", due):
-        f = critic(x, *args, **kwargs)
-        return f, f.new_zeros(())
-    f, g = value_and_input_gradient(critic, x, *args, method=rule.method, **kwargs)
-    return f, rule.mean(gradient_norm(f, g))
+        f, aux = parted(critic(x, *args, **kwargs), has_aux)
+        return (f, f.new_zeros(()), aux) if aside else (f, f.new_zeros(()))
+    f, g, *rest = value_and_input_gradient(critic, x, *args, method=rule.method, has_aux=has_aux, **kwargs)
+    return f, rule.mean(gradient_norm(f, g)), *rest

@@ -5,7 +5,7 @@
 Every data set has the one face described by `Dataset`; `DATASETS` lists those with a name.
 """
 
-from gncompanion.data.base import Dataset
+from gncompanion.data.base import Dataset, lies_on
 from gncompanion.data.folders import celeba_hq, image_folder, lsun_church
 from gncompanion.data.images import Images, digits
 from gncompanion.data.mixtures import GaussianGrid, GaussianRing
@@ -18,6 +18,7 @@ from gncompanion.data.pairs import (
     shifted,
     shifted_boxes,
 )
+from gncompanion.data.prefetched import Prefetched
 from gncompanion.data.registry import DATASETS, load
 from gncompanion.data.torchvision_sets import cifar10, cifar100, stl10
 
@@ -28,6 +29,7 @@ __all__ = [
     "GaussianRing",
     "Images",
     "Pair",
+    "Prefetched",
     "Sampler",
     "celeba_hq",
     "cifar10",
@@ -36,6 +38,7 @@ __all__ = [
     "digits",
     "gaussians_on_line",
     "image_folder",
+    "lies_on",
     "load",
     "lsun_church",
     "parallel_lines",

@@ -1,10 +1,11 @@
 """What every data set is."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Generator, Tensor
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "lies_on"]
 
 
 class Dataset(Protocol):
@@ -41,3 +42,17 @@ class Dataset(Protocol):
             [0, n_classes), or None without labels.
         """
         ...
+
+
+def lies_on(dataset: Dataset, device: torch.device) -> bool:
+    """Tell whether a data set's batches come from memory of a device, so that no step waits for the host.
+
+    Args:
+        dataset: The data set; one without a `lies_on` of its own computes its samples there.
+        device: The device on which batches are drawn.
+
+    Returns:
+        Whether they do.
+    """
+    own: Any = getattr(dataset, "lies_on", None)
+    return True if own is None else bool(own(device))

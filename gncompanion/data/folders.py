@@ -97,11 +97,15 @@ def celeba_hq(
     return _prepared(f"celeba-hq-{split}", parts[split], folder, size=size, flip=flip, labelled=False)
 
 
-def lsun_church(*, size: int = 256, folder: str | Path | None = None, flip: bool = True) -> Images:
+def lsun_church(
+    *, size: int = 256, resize: str = "cut", folder: str | Path | None = None, flip: bool = True
+) -> Images:
     """Open LSUN's churches seen from outside (its training images), from a folder of image files.
 
     Args:
         size: Edge of the images, in pixels; 256 in the papers, and any other works.
+        resize: How images become squares: "cut" (the shorter side is scaled, the middle cut out) or "squash"
+            (both sides are scaled, as in GN-GAN's official code).
         folder: Folder of the images; None = `data()/lsun-church`.
         flip: Whether to mirror each drawn image left to right with probability ½.
 
@@ -110,15 +114,19 @@ def lsun_church(*, size: int = 256, folder: str | Path | None = None, flip: bool
 
     Raises:
         FileNotFoundError: The folder is missing; the message says what to fetch.
+        ValueError: The way to resize is unknown.
 
-    Source: Yu et al. 2015 (LSUN, 1506.03365). Scaling and cutting are ours: the papers do not say how they
-    did it.
+    Source: Yu et al. 2015 (LSUN, 1506.03365); basiclab/GNGAN-PyTorch at b320584 (datasets.py) squashes.
     """
+    require_known("unknown resize", resize, ("cut", "squash"))
     folder = _fetched(
         "lsun-church", folder, "the images of LSUN's church_outdoor_train, exported from its database to "
         "files (github.com/fyu/lsun: download.py -c church_outdoor, then data.py export)"
     )  # fmt: skip
-    return _prepared("lsun-church", image_files(folder), folder, size=size, flip=flip, labelled=False)
+    return _prepared(
+        "lsun-church", image_files(folder), folder, size=size, flip=flip, labelled=False,
+        squash=resize == "squash",
+    )  # fmt: skip
 
 
 def _fetched(name: str, folder: str | Path | None, what: str) -> Path:
@@ -139,16 +147,23 @@ def _found(folder: Path) -> Path:
 
 
 def _prepared(
-    name: str, files: list[Path], folder: Path, *, size: int | None, flip: bool, labelled: bool = True
+    name: str,
+    files: list[Path],
+    folder: Path,
+    *,
+    size: int | None,
+    flip: bool,
+    labelled: bool = True,
+    squash: bool = False,
 ) -> Images:
     if size is not None:
         whole("size", size)
     stats = ((file, file.stat()) for file in files)
     listing = "\n".join(f"{_text(file.relative_to(folder))} {s.st_size} {s.st_mtime_ns}" for file, s in stats)
-    source = f"{_text(folder.resolve())} size={size} labelled={labelled}"
+    source = f"{_text(folder.resolve())} size={size} labelled={labelled}" + " squashed" * squash
     labels = _labels(files, folder) if labelled else None
     return open_prepared(
-        name, f"{source} rule={RULE}\n{listing}", partial(_decode, files, labels, size), flip=flip,
+        name, f"{source} rule={RULE}\n{listing}", partial(_decode, files, labels, size, squash), flip=flip,
         former=f"{source}\n{listing}", still_holds=lambda: all(map(read_alike_before, files)),
     )  # fmt: skip
 
@@ -165,11 +180,13 @@ def _labels(files: list[Path], folder: Path) -> Tensor | None:
     return torch.tensor([classes[name] for name in names])
 
 
-def _decode(files: list[Path], labels: Tensor | None, size: int | None, allocate: Allocate) -> Tensor | None:
+def _decode(
+    files: list[Path], labels: Tensor | None, size: int | None, squash: bool, allocate: Allocate
+) -> Tensor | None:
     from tqdm import tqdm
 
     pixels: NDArray[np.uint8] | None = None
-    read = _reader(size)
+    read = _reader(size, squash)
     for i, file in enumerate(tqdm(files, f"prepare {files[0].parent.name}", disable=None, leave=False)):
         image = read(file)
         if pixels is None:
@@ -184,14 +201,16 @@ def _decode(files: list[Path], labels: Tensor | None, size: int | None, allocate
     return labels
 
 
-def _reader(size: int | None) -> Callable[[Path], NDArray[np.uint8]]:
+def _reader(size: int | None, squash: bool) -> Callable[[Path], NDArray[np.uint8]]:
     """Make the function that reads one image as (3, H, W)."""
     from PIL import Image
     from torchvision.transforms import functional as images
 
     def read(file: Path) -> NDArray[np.uint8]:
         image = decoded(file)
-        if size is not None:  # bilinear with antialiasing
+        if size is not None and squash:
+            image = images.resize(image, [size, size], antialias=True)
+        elif size is not None:  # bilinear with antialiasing
             short, long = sorted(image.size)
             if size * size * long / short > (Image.MAX_IMAGE_PIXELS or math.inf):
                 raise ValueError(f"{file} is {long}x{short}, too long to be scaled to size={size}")

@@ -8,6 +8,7 @@ that has room for it; else each batch goes.
 """
 
 from functools import cached_property
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Generator, Tensor
@@ -16,6 +17,8 @@ from gncompanion.tools.checks import whole
 from gncompanion.tools.digests import content_digest
 
 __all__ = ["Images", "digits"]
+
+_COPIES: WeakValueDictionary[tuple[str, str], Tensor] = WeakValueDictionary()  # on devices, while in use
 
 
 class Images:
@@ -60,7 +63,7 @@ class Images:
         self.shape: tuple[int, ...] = tuple(pixels.shape[1:])
         self.n_classes = None if labels is None else int(labels.max()) + 1
         self._digest = digest
-        self._near: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+        self._near: dict[torch.device, tuple[Tensor, Tensor | None]] = {}  # shared with equal sets
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -82,20 +85,46 @@ class Images:
         device = generator.device
         pixels, labels = self._arrays(device)
         index = torch.randint(len(self), (n,), generator=generator, device=device).to(pixels.device)
-        x = self._scaled(pixels[index].to(device))
+        x = self.drawn(pixels[index].to(device), generator)
+        return x, None if labels is None else labels[index].to(device)
+
+    def drawn(self, pixels: Tensor, generator: Generator) -> Tensor:
+        """Make samples of pixels that were drawn: scale them, and flip each at random if the set is flipped.
+
+        Args:
+            pixels: The pixels, (n, C, H, W), uint8.
+            generator: The source of random numbers, on the pixels' device.
+
+        Returns:
+            The samples, (n, C, H, W), float32 in [−1, 1].
+        """
+        x = self._scaled(pixels)
         if self.flip:
+            n, device = len(pixels), generator.device
             mirrored = torch.rand(n, 1, 1, 1, generator=generator, device=device) < 0.5
             x = torch.where(mirrored, x.flip(-1), x)
-        return x, None if labels is None else labels[index].to(device)
+        return x
+
+    def lies_on(self, device: torch.device) -> bool:
+        """Tell whether all batches are drawn from memory of this device, to which the set goes if it fits."""
+        return self._arrays(device)[0].device.type == device.type
 
     def _arrays(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Pixels and labels on the device that draws, if they take no more than half of its free memory."""
         if device not in self._near:
-            pixels, labels = self.pixels, self.labels
-            if device.type != "cuda" or pixels.nbytes <= torch.cuda.mem_get_info(device)[0] / 2:
-                pixels, labels = pixels.to(device), None if labels is None else labels.to(device)
-            self._near[device] = pixels, labels
+            self._near[device] = self._shared(device)
         return self._near[device]
+
+    def _shared(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Find the copy that a set of equal content has made there, or make one."""
+        if device == self.pixels.device:
+            return self.pixels, self.labels
+        key = (self.digest, str(device))
+        if (pixels := _COPIES.get(key)) is None:
+            if device.type == "cuda" and self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+                return self.pixels, self.labels
+            pixels = _COPIES[key] = self.pixels.to(device)
+        return pixels, None if self.labels is None else self.labels.to(device)
 
     def _scaled(self, pixels: Tensor) -> Tensor:
         return 2 * (pixels.float() / self.white) - 1

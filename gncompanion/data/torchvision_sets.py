@@ -73,14 +73,15 @@ def stl10(*, split: str = "unlabeled", size: int = 48, flip: bool = True, downlo
     """Open STL-10: photographs, scaled down to 48x48 as the papers have them.
 
     Args:
-        split: "unlabeled" (100 000 images, the papers' choice), "train" (5000) or "test" (8000).
+        split: "unlabeled" (100 000 images, GN-GAN's choice), "train" (5000), "test" (8000), or
+            "train+unlabeled" (the two together, AutoGAN's choice).
         size: Edge of the images, in pixels, from 1 to 96, which is STL-10's own; the scaling, bilinear with
             antialiasing, is ours.
         flip: Whether to mirror each drawn image left to right with probability ½.
         download: Whether to fetch the set, if it is not in `data()`.
 
     Returns:
-        The data set, (3, size, size), with labels from 0 to 9, but for "unlabeled".
+        The data set, (3, size, size), with labels from 0 to 9 for "train" and "test".
 
     Raises:
         FileNotFoundError: The set is missing, damaged or cannot be fetched; the message says what to put
@@ -89,7 +90,7 @@ def stl10(*, split: str = "unlabeled", size: int = 48, flip: bool = True, downlo
 
     Source: Coates, Lee and Ng 2011 (An analysis of single-layer networks in unsupervised feature learning).
     """
-    require_known("unknown split of STL10", split, ("unlabeled", "train", "test"))
+    require_known("unknown split of STL10", split, ("unlabeled", "train", "test", "train+unlabeled"))
     whole("size", size, high=96)
 
     def make(allocate: Allocate) -> Tensor | None:
@@ -97,7 +98,7 @@ def stl10(*, split: str = "unlabeled", size: int = 48, flip: bool = True, downlo
         pixels = allocate((len(found.data), 3, size, size))
         for start in range(0, len(pixels), 1000):
             pixels[start : start + 1000] = _scaled(found.data[start : start + 1000], size)
-        return None if split == "unlabeled" else torch.from_numpy(found.labels).long()
+        return None if "unlabeled" in split else torch.from_numpy(found.labels).long()
 
     return open_prepared(f"stl10-{split}", f"STL10 {split} size={size}", make, flip=flip)
 

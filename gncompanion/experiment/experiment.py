@@ -26,6 +26,7 @@ from gncompanion.data import Dataset
 from gncompanion.experiment import files
 from gncompanion.experiment.run import Run, Stopped, stream
 from gncompanion.experiment.settings import (
+    as_recorded,
     digest_of_results,
     own_options,
     own_schedule,
@@ -152,7 +153,7 @@ class Experiment:
         Returns:
             All settings but the kind of device and the digest of the data, which need not be here.
         """
-        own = plain({**asdict(self), "format": FORMAT})
+        own = plain({**asdict(self), "schedule": as_recorded(asdict(self.schedule)), "format": FORMAT})
         del own["device"]
         return own
 
@@ -268,7 +269,7 @@ class Experiment:
                 step,
                 device=training.device,
                 settings_digest=training.settings_digest,
-                use=training.load,
+                use=training.load_networks,
             )
         return Run(self.settings(), training)
 

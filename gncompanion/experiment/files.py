@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gncompanion.experiment.settings import differences, with_whole_path
-from gncompanion.tools.files import write
+from gncompanion.tools.files import write, write_json
 from gncompanion.tools.markup import read_json
 from gncompanion.training import COLUMNS
 
@@ -51,7 +50,7 @@ def claim(folder: Path, own: Mapping[str, Any], *, finished: bool) -> None:
     """
     file = folder / SETTINGS
     if not file.exists():
-        write(file, (json.dumps(own, indent=1, sort_keys=True) + "\n").encode())
+        write_json(file, own)
         return
     there = read_settings(folder)
     there["dataset_options"] = with_whole_path(there.get("dataset_options", {}))

@@ -12,9 +12,20 @@ from gncompanion.tools.names import require_known
 from gncompanion.tools.nested_kinds import Options
 from gncompanion.training import Schedule
 
-__all__ = ["differences", "digest_of_results", "own_options", "own_schedule", "plain", "with_whole_path"]
+__all__ = [
+    "as_recorded",
+    "differences",
+    "digest_of_results",
+    "own_options",
+    "own_schedule",
+    "plain",
+    "what_counts",
+    "with_whole_path",
+]
 
 HOW = ("device", "captured", "channels_last")  # settings that change no more than rounding
+COUNTS_NOT = (*HOW, "accumulation", "log_every", "checkpoint_every", "precision")  # nor those, in tables
+LATER = {"accumulation": 1}  # settings of the schedule that came later, and what runs before them did
 RESERVED = ("name", "shape", "generator")  # arguments that the experiment itself gives to data and networks
 
 
@@ -126,6 +137,37 @@ def digest_of_results(settings: Mapping[str, Any]) -> int:
     schedule = {name: value for name, value in settings["schedule"].items() if name not in HOW}
     kept = {name: value for name, value in settings.items() if name not in HOW}
     return int(content_digest(json.dumps(kept | {"schedule": schedule}, sort_keys=True))[:15], 16)
+
+
+def as_recorded(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a schedule to the form in which runs record it, so that a folder's name outlives new settings.
+
+    >>> as_recorded({"steps": 7, "accumulation": 1, "captured": None})
+    {'steps': 7, 'captured': False}
+
+    Args:
+        schedule: The schedule's fields by name.
+
+    Returns:
+        The fields without those that came later and say nothing new; what the device decides is False, as
+        if it were switched off.
+    """
+    kept = {name: value for name, value in schedule.items() if name not in LATER or value != LATER[name]}
+    return {name: False if value is None and name in HOW else value for name, value in kept.items()}
+
+
+def what_counts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of an experiment's settings those by which runs are counted as a row's.
+
+    Args:
+        settings: The experiment's settings, as plain values.
+
+    Returns:
+        The settings without those that change no more than rounding, the precision (which tables show
+        beside), and those of the log and of checkpoints.
+    """
+    schedule = {name: value for name, value in settings["schedule"].items() if name not in COUNTS_NOT}
+    return {**{name: value for name, value in settings.items() if name not in HOW}, "schedule": schedule}
 
 
 def _copied(name: str, value: Any) -> dict[str, Any]:

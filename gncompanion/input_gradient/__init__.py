@@ -12,5 +12,15 @@ from gncompanion.input_gradient.function import (
     unsupported_reason,
     value_and_input_gradient,
 )
+from gncompanion.input_gradient.outputs import HasAux, check_has_aux, parted
 
-__all__ = ["METHODS", "Unsupported", "gradient_norm", "unsupported_reason", "value_and_input_gradient"]
+__all__ = [
+    "METHODS",
+    "HasAux",
+    "Unsupported",
+    "check_has_aux",
+    "gradient_norm",
+    "parted",
+    "unsupported_reason",
+    "value_and_input_gradient",
+]

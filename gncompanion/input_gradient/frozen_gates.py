@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from gncompanion.input_gradient.calls import scaled
 from gncompanion.input_gradient.tape import Saved, Step, Tape, run
 
-__all__ = ["start", "through_frozen_gates"]
+__all__ = ["require_agreement", "start", "through_frozen_gates"]
 
 
 def through_frozen_gates(
@@ -45,6 +45,35 @@ def through_frozen_gates(
 def start(a: Tensor, x: Tensor, G: Tensor) -> Tensor:
     """Compute u_0 = a·x + G, what the replay starts from (N, ...)."""
     return scaled(a, x, like=x) + G
+
+
+def require_agreement(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:
+    """Push u_0 = x + g through the record: the network linearised at x must give f + ‖g‖².
+
+    Args:
+        tape: The record of the critic's forward at x.
+        f: Its values, (N,) or (N, 1), without a graph.
+        g: Its input gradients (N, ...), without a graph.
+        x: The inputs (N, ...).
+
+    Raises:
+        RuntimeError: It does not.
+    """
+    ones = torch.ones_like(f)
+    with torch.no_grad():
+        found = tape.value(ones, start(ones, x, g)).double()
+        squared = g.double().reshape(len(g), -1).square().sum(1).view_as(f)
+    lowest = min((t.dtype for t in (f, g)), key=lambda dtype: -torch.finfo(dtype).eps)
+    error = (found - f.double() - squared).abs() / (f.double().abs() + squared).clamp_min(
+        torch.finfo(lowest).tiny
+    )
+    tolerance = torch.finfo(lowest).eps ** 0.5
+    if not bool((error <= tolerance).all()):
+        raise RuntimeError(
+            f"the recorded linear map and autograd differ by {error.max():.1e} (relative; at most "
+            f"{tolerance:.1e}): the critic does something that the record does not show. "
+            'Use method="autograd", and please report it.'
+        )
 
 
 class _FrozenGates(torch.autograd.Function):

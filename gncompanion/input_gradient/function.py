@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +34,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gncompanion.input_gradient.calls import CoupledSamples, Unsupported
 from gncompanion.input_gradient.coupling import are_coupled, can_be_checked, known_coupling, remember
-from gncompanion.input_gradient.frozen_gates import start, through_frozen_gates
+from gncompanion.input_gradient.frozen_gates import require_agreement, through_frozen_gates
+from gncompanion.input_gradient.outputs import HasAux, check_has_aux, detached, one_value_per_sample, parted
 from gncompanion.input_gradient.per_sample import norms
 from gncompanion.input_gradient.recorder import Recorder
 from gncompanion.input_gradient.second_derivative import CustomFunctions, DifferentiableAttention
-from gncompanion.input_gradient.tape import Tape
 from gncompanion.input_gradient.torch_internals import excluded_from_compile, is_transformed
 from gncompanion.input_gradient.unmoved import unmoved
 
@@ -48,14 +48,39 @@ METHODS = ("auto", "linear", "autograd")
 REMEDY = 'Use method="autograd" (or "auto"), or piecewise linear layers such as LeakyReLU.'
 
 
+@overload
 def value_and_input_gradient(
-    critic: Callable[..., Tensor],
+    critic: Callable[..., Any],
     x: Tensor,
     *args: Any,
     method: str = "auto",
     verify: bool = False,
+    has_aux: Literal[False] = False,
     **kwargs: Any,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]: ...
+
+
+@overload
+def value_and_input_gradient(
+    critic: Callable[..., Any],
+    x: Tensor,
+    *args: Any,
+    method: str = "auto",
+    verify: bool = False,
+    has_aux: HasAux,
+    **kwargs: Any,
+) -> tuple[Any, ...]: ...
+
+
+def value_and_input_gradient(
+    critic: Callable[..., Any],
+    x: Tensor,
+    *args: Any,
+    method: str = "auto",
+    verify: bool = False,
+    has_aux: HasAux = False,
+    **kwargs: Any,
+) -> tuple[Any, ...]:
     """Compute a critic's value and input gradient, both differentiable once more.
 
     Args:
@@ -67,20 +92,23 @@ def value_and_input_gradient(
             f is known to be (piecewise) linear, else the second.
         verify: Whether to check the recorded linear map against autograd, at the cost of one more forward and
             of waiting for the device: pushing x + g through it must give f + ‖g‖² for each sample.
+        has_aux: Whether the critic returns more than its value: True for a tuple or list with the value
+            first, such as (score, features); the value's name for a dictionary.
         **kwargs: Further keyword inputs of the critic.
 
     Returns:
         The values f in the critic's own shape, (N,) or (N, 1), and g (N, ...), shaped like x: the gradient of
         the values' sum with respect to x, which is each sample's own input gradient where samples do not
         touch each other. In a critic that couples them (batch normalization in training mode) it is not, and
-        "auto" warns of it.
+        "auto" warns of it. With `has_aux`, also what else the critic returned, as it is: with the graph of
+        the critic's own forward, which then stays in memory as long as it does.
 
     Raises:
         Unsupported: With method "linear", the critic is not known to be piecewise linear; names the module.
-        ValueError: The critic gives other than one value per sample, or none that depends on x.
+        ValueError: The critic gives other than one value per sample, or none that depends on x, or does not
+            return what `has_aux` says.
         RuntimeError: With `verify`, the check fails; or a weight gradient of the fast method is
-        differentiated
-            once more.
+            differentiated once more.
 
     Example:
         >>> critic = torch.nn.Linear(3, 1)
@@ -92,19 +120,19 @@ def value_and_input_gradient(
     algorithm is ours.
     """
     if torch.compiler.is_compiling():  # the recorder must see the operations, not a compiled whole
-        return _uncompiled(critic, x, *args, method=method, verify=verify, **kwargs)
+        return _uncompiled(critic, x, *args, method=method, verify=verify, has_aux=has_aux, **kwargs)
     _check(critic, x, method)
-    differentiable = torch.is_grad_enabled()
+    aside, differentiable = check_has_aux(has_aux), torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x if x.requires_grad else _leaf(x)
         root = leaf.clone()  # an in-place first layer must not reach the caller's tensor
-        recorder = Recorder(root, critic, keep=verify or _may_learn(critic))
+        recorder = Recorder(root, critic, keep=verify or _may_learn(critic), aside=aside)
         with recorder if method != "autograd" else DifferentiableAttention():
-            f = critic(root, *args, **kwargs)
-        f = _one_value_per_sample(f, len(x))
+            f, aux = parted(critic(root, *args, **kwargs), has_aux)
+        f = one_value_per_sample(f, len(x))
         found, why = None, None if method == "autograd" else recorder.finish(f)
         if why is None and method != "autograd":
-            found, why = _through_frozen_gates(recorder, f, leaf, verify=verify)
+            found, why = _through_frozen_gates(recorder, f, leaf, verify=verify, retain_graph=aside)
         if why and method == "linear":
             raise type(why)(f"{why}. {REMEDY}")
         if found is None:
@@ -112,11 +140,13 @@ def value_and_input_gradient(
         else:
             f, g = found
             f = _affine_in(x, f, g) if x.requires_grad else f
-    return (f, g) if differentiable else (f.detach(), g.detach())
+    if not differentiable:
+        f, g, aux = detached((f, g, aux))
+    return (f, g, aux) if aside else (f, g)
 
 
 @excluded_from_compile
-def _uncompiled(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+def _uncompiled(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
     return value_and_input_gradient(*args, **kwargs)
 
 
@@ -137,7 +167,7 @@ def gradient_norm(f: Tensor, g: Tensor) -> Tensor:
     return norms(g).view_as(f)
 
 
-def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> str | None:
+def unsupported_reason(critic: Callable[..., Any], x: Tensor, *args: Any, **kwargs: Any) -> str | None:
     """Say why the fast method does not apply to a critic, or None where it does.
 
     Buffers, such as running statistics, and the random state are left as they were.
@@ -146,7 +176,7 @@ def unsupported_reason(critic: Callable[..., Tensor], x: Tensor, *args: Any, **k
         critic: Any callable, as in `value_and_input_gradient`.
         x: Inputs (N, ...).
         *args: Further inputs of the critic.
-        **kwargs: Further keyword inputs of the critic.
+        **kwargs: Further keyword inputs of the critic; `has_aux` as in `value_and_input_gradient`.
 
     Returns:
         The reason, which names the module and the operation; None where the fast method applies.
@@ -186,22 +216,6 @@ def _leaf(x: Tensor) -> Tensor:
 
 def _may_learn(critic: Callable[..., Tensor]) -> bool:
     return not isinstance(critic, nn.Module) or any(p.requires_grad for p in critic.parameters())
-
-
-def _one_value_per_sample(f: Any, n: int) -> Tensor:
-    if not isinstance(f, Tensor):
-        raise ValueError(
-            f"the critic must return one tensor, not {type(f).__name__}: wrap it in a function that keeps "
-            "what else it returns, and returns the value alone"
-        )
-    if n == f.numel() == 1 and f.dim() == 0:  # what squeeze() makes of a batch of one
-        return f
-    if f.numel() != n or f.dim() == 0 or f.shape[0] != n:
-        raise ValueError(
-            f"the critic must give one value per sample, ({n},) or ({n}, 1); it gave {tuple(f.shape)}. "
-            "Average a map of outputs over its positions inside the critic."
-        )
-    return f
 
 
 def _differentiated(
@@ -256,35 +270,17 @@ def _twice(
 
 
 def _through_frozen_gates(
-    recorder: Recorder, f: Tensor, leaf: Tensor, *, verify: bool
+    recorder: Recorder, f: Tensor, leaf: Tensor, *, verify: bool, retain_graph: bool
 ) -> tuple[tuple[Tensor, Tensor] | None, Unsupported | None]:
     """(f, g) by the recorded tape; or the reason why that would be wrong, with f's graph still there."""
-    g, deltas = _differentiated(f, [recorder.source, *recorder.edges], retain_graph=recorder.watching)
+    retain_graph = retain_graph or recorder.watching
+    g, deltas = _differentiated(f, [recorder.source, *recorder.edges], retain_graph=retain_graph)
     if recorder.hooked:
         return None, Unsupported("a hook on one of its activations changes the gradient")
     f, x = f.detach(), recorder.untouched_input(leaf)
     if verify:
-        _verify(recorder.tape, f, g, x)
+        require_agreement(recorder.tape, f, g, x)
     return (through_frozen_gates(recorder.tape, f, g, x, deltas) if recorder.edges else (f, g)), None
-
-
-def _verify(tape: Tape, f: Tensor, g: Tensor, x: Tensor) -> None:
-    """Pushes u_0 = x + g through the record: the network linearised at x must give f + ‖g‖²."""
-    ones = torch.ones_like(f)
-    with torch.no_grad():
-        found = tape.value(ones, start(ones, x, g)).double()
-        squared = g.double().reshape(len(g), -1).square().sum(1).view_as(f)
-    lowest = min((t.dtype for t in (f, g)), key=lambda dtype: -torch.finfo(dtype).eps)
-    error = (found - f.double() - squared).abs() / (f.double().abs() + squared).clamp_min(
-        torch.finfo(lowest).tiny
-    )
-    tolerance = torch.finfo(lowest).eps ** 0.5
-    if not bool((error <= tolerance).all()):
-        raise RuntimeError(
-            f"the recorded linear map and autograd differ by {error.max():.1e} (relative; at most "
-            f"{tolerance:.1e}): the critic does something that the record does not show. "
-            'Use method="autograd", and please report it.'
-        )
 
 
 def _affine_in(x: Tensor, f: Tensor, g: Tensor) -> Tensor:

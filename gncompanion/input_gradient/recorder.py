@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from gncompanion.input_gradient.calls import Call, CoupledSamples, Unsupported, place_of
@@ -29,7 +29,7 @@ from gncompanion.input_gradient.second_derivative import ATTENTION, math_kernel
 from gncompanion.input_gradient.stand_ins import Given, StepWriter, reaches
 from gncompanion.input_gradient.tape import Step, tensors_in
 from gncompanion.input_gradient.torch_internals import hooks_made, is_view, version
-from gncompanion.input_gradient.tracked import Known, TrackedTensors
+from gncompanion.input_gradient.tracked import Known, TrackedTensors, tracker
 
 __all__ = ["Recorder"]
 
@@ -62,6 +62,8 @@ class Recorder(TorchFunctionMode):
         root: The critic's input (N, ...), requiring a gradient.
         critic: The critic, only to name the module in a refusal.
         keep: Whether to write the tape; False notes nothing but whether every call is supported.
+        aside: Whether a call without a rule does no harm as long as the value does not depend on it, as in a
+            critic that also returns logits. Whoever asks for it keeps the graph of what was computed aside.
 
     Attributes:
         tape: The record.
@@ -72,7 +74,9 @@ class Recorder(TorchFunctionMode):
         edges: Where autograd finds δ, one for each step with weights.
     """
 
-    def __init__(self, root: Tensor, critic: Callable[..., Any], *, keep: bool = True) -> None:
+    def __init__(
+        self, root: Tensor, critic: Callable[..., Any], *, keep: bool = True, aside: bool = False
+    ) -> None:
         super().__init__()
         self.refusal: Unsupported | None = None
         self.watching = self.hooked = False
@@ -80,6 +84,7 @@ class Recorder(TorchFunctionMode):
         self.source = get_gradient_edge(root)
         self.edges: list[GradientEdge] = []
         self._critic, self._keep = critic, keep
+        self._aside: list[tuple[Node, Unsupported]] | None = [] if aside else None
         self._samples = root.shape[0]
         self._known = TrackedTensors()
         self._writer = StepWriter(self.source.node, root.device.type, keep=keep)
@@ -120,7 +125,7 @@ class Recorder(TorchFunctionMode):
     def _unfinished(self, f: Any) -> Unsupported | None:
         known = self._known.get(f) if isinstance(f, Tensor) else None
         if not known:
-            return Unsupported("its value depends on x through operations that were not seen")
+            return self._on_the_way(f)
         if known[2] != version(f):
             return Unsupported("its value was modified in place through operations that were not seen")
         for tensor, count, what in self._guarded:
@@ -131,6 +136,12 @@ class Recorder(TorchFunctionMode):
         if self.edges and not self._keep:
             return Unsupported("a weight wants a gradient that is not among the critic's parameters")
         return None
+
+    def _on_the_way(self, f: Any) -> Unsupported:
+        """Why the value is not known: the first call without a rule that it depends on, if there is one."""
+        graph = f.grad_fn if isinstance(f, Tensor) else None
+        why = (why for node, why in self._aside or () if reaches(graph, node))
+        return next(why, Unsupported("its value depends on x through operations that were not seen"))
 
     def __torch_function__(
         self,
@@ -161,7 +172,7 @@ class Recorder(TorchFunctionMode):
             self._refuse(Unsupported("it may change a tensor out of sight"), function)
         self._count_hooks(function)
         if seen and torch.is_grad_enabled():
-            result = self._run(Call(function, args, kwargs, _tracker(seen)), seen, others)
+            result = self._run(Call(function, args, kwargs, tracker(seen)), seen, others)
         else:
             result = function(*args, **kwargs)
         for tensor, count in others:
@@ -232,8 +243,9 @@ class Recorder(TorchFunctionMode):
         if isinstance(step, Step):
             step = self._misplaced(outputs) or step
         if isinstance(step, Unsupported):
-            if any(reaches(out.grad_fn, self.source.node) for out in outputs):  # else they are constants
-                self._refuse(step, function)
+            found = [out.grad_fn for out in outputs if reaches(out.grad_fn, self.source.node)]
+            if found:  # else they are constants
+                self._unsupported(step, found, function)
             return
         step.outputs = self.tape.new_slots(len(outputs))
         for out, slot in zip(outputs, step.outputs, strict=True):
@@ -265,19 +277,16 @@ class Recorder(TorchFunctionMode):
                 return Unsupported("its result is complex")
         return None
 
+    def _unsupported(self, why: Unsupported, found: list[Node | None], function: Callable[..., Any]) -> None:
+        """Refuse the record; or, where what lies aside may be anything, what depends on these results."""
+        if self._aside is None:
+            self._refuse(why, function)
+        else:
+            named = self._named(why, function)
+            self._aside += [(node, named) for node in found if node is not None]
+
     def _refuse(self, why: Unsupported, function: Callable[..., Any]) -> None:
-        self.refusal = type(why)(f"{place_of(self._critic, function)}: {why}")
+        self.refusal = self._named(why, function)
 
-
-def _tracker(seen: dict[int, Known]) -> Callable[[Any], bool]:
-    """What tells a rule whether an argument depends on x, and is still what was recorded."""
-
-    def is_tracked(value: Any) -> bool:
-        known = seen.get(id(value))
-        if known is None:
-            return False
-        if known[2] != version(value):
-            raise Unsupported("a tensor that depends on x was modified in place through another name")
-        return True
-
-    return is_tracked
+    def _named(self, why: Unsupported, function: Callable[..., Any]) -> Unsupported:
+        return type(why)(f"{place_of(self._critic, function)}: {why}")

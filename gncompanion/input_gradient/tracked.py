@@ -6,14 +6,16 @@ in Python may then be another tensor's, so that the reference is asked, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from weakref import ref
 
 from torch import Tensor
 
+from gncompanion.input_gradient.calls import Unsupported
 from gncompanion.input_gradient.torch_internals import owned, storage_key, version
 
-__all__ = ["Known", "TrackedTensors"]
+__all__ = ["Known", "TrackedTensors", "tracker"]
 
 Known = tuple["ref[Tensor]", int, int]  # the tensor, its slot, and its version when it was recorded
 
@@ -45,3 +47,24 @@ class TrackedTensors:
             tensor = owned(reference())
             if tensor is not None:
                 yield tensor
+
+
+def tracker(seen: dict[int, Known]) -> Callable[[Any], bool]:
+    """Make what tells a rule whether an argument depends on x.
+
+    Args:
+        seen: The call's tensors that do, by identity.
+
+    Returns:
+        The function; it raises `Unsupported` for a tensor that is no longer what was recorded.
+    """
+
+    def is_tracked(value: Any) -> bool:
+        known = seen.get(id(value))
+        if known is None:
+            return False
+        if known[2] != version(value):
+            raise Unsupported("a tensor that depends on x was modified in place through another name")
+        return True
+
+    return is_tracked

@@ -59,8 +59,10 @@ def _linear(
     bias: Tensor | None = None,
 ) -> tuple[Tensor | None, ...]:
     """Both gradients of a linear layer; δ is (N, ..., out) and u (N, ..., in)."""
-    of_weight = delta.flatten(0, -2).t() @ u.flatten(0, -2) if wanted[0] else None
-    rows = delta if delta.dim() == 2 else delta.flatten(1, -2).sum(1)
+    rows = delta
+    if delta.dim() > 2:
+        rows, delta, u = delta.flatten(1, -2).sum(1), delta.flatten(0, -2), u.flatten(0, -2)
+    of_weight = torch.mm(delta.t(), u) if wanted[0] else None
     return of_weight, _of_bias(a, rows) if wanted[1] else None
 
 
@@ -98,7 +100,7 @@ def _convolution(stride: list[int], padding: list[int], dilation: list[int], gro
 
 def _of_bias(a: Tensor, rows: Tensor) -> Tensor:
     """Σ a·δ, with δ summed over a row's other dimensions."""
-    return (per_row(a, rows)[:, None] * rows).sum(0)
+    return (per_row(a, rows).unsqueeze(1) * rows).sum(0)
 
 
 def _each(value: Any, n: int) -> list[int]:

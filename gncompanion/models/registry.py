@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gncompanion.models import autogan, biggan, dcgan, resnet
+from gncompanion.models import autogan, biggan, dcgan, resnet, sngan
 from gncompanion.models.autogan import AutoGANCritic, AutoGANGenerator
 from gncompanion.models.biggan import BigGANCritic, BigGANGenerator
 from gncompanion.models.blocks import Critic, Generator
@@ -20,6 +20,7 @@ from gncompanion.models.dcgan import DCGANCritic, DCGANGenerator
 from gncompanion.models.e2gan import E2GANGenerator
 from gncompanion.models.mlp import MLPCritic, MLPGenerator
 from gncompanion.models.resnet import ResNetCritic, ResNetGenerator
+from gncompanion.models.sngan import SNGANCritic, SNGANGenerator
 from gncompanion.models.stage_critic import StageCritic
 from gncompanion.tools import registry
 from gncompanion.tools.names import pick
@@ -50,6 +51,7 @@ NETWORKS: dict[str, Family] = {
     "biggan": Family(BigGANGenerator, BigGANCritic, tuple(biggan.LAYOUTS)),
     "autogan": Family(AutoGANGenerator, AutoGANCritic, tuple(autogan.LAYOUTS)),
     "e2gan": Family(E2GANGenerator, AutoGANCritic, tuple(autogan.LAYOUTS)),
+    "sngan": Family(SNGANGenerator, SNGANCritic, sngan.SIZES),
 }
 
 _FROM_SHAPE = {"size", "channels", "in_dim", "out_dim", "generator"}

@@ -26,7 +26,15 @@ from gncompanion.models.initialisation import initialise, kaiming
 from gncompanion.models.layouts import layout_for
 from gncompanion.tools.names import pick
 
-__all__ = ["LAYOUTS", "Layout", "ResNetCritic", "ResNetGenerator", "critic_blocks"]
+__all__ = [
+    "LAYOUTS",
+    "CriticBlock",
+    "GeneratorBlock",
+    "Layout",
+    "ResNetCritic",
+    "ResNetGenerator",
+    "critic_blocks",
+]
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,9 @@ class ResNetCritic(Critic):
         initialise(self, kaiming, generator)
 
 
-def critic_blocks(channels: int, wide: Sequence[int], *, halvings: int, activation: str) -> nn.Sequential:
+def critic_blocks(
+    channels: int, wide: Sequence[int], *, halvings: int, activation: str, narrow: bool = False
+) -> nn.Sequential:
     """Build the hidden layers of a residual critic.
 
     Args:
@@ -131,14 +141,18 @@ def critic_blocks(channels: int, wide: Sequence[int], *, halvings: int, activati
         wide: Number of channels after each block.
         halvings: How many blocks, the first ones, halve the image.
         activation: A name from `blocks.ACTIVATIONS`.
+        narrow: Whether a block but the first has as many channels inside as its input, and not its output.
 
     Returns:
         The blocks, in order.
     """
-    sides = enumerate(pairwise((channels, *wide)))
-    return nn.Sequential(
-        *(CriticBlock(*c, first=i == 0, halve=i < halvings, activation=activation) for i, c in sides)
-    )
+    blocks = nn.Sequential()
+    for i, (before, after) in enumerate(pairwise((channels, *wide))):
+        hidden = before if narrow and i else after
+        blocks.append(
+            CriticBlock(before, after, first=i == 0, halve=i < halvings, activation=activation, hidden=hidden)
+        )
+    return blocks
 
 
 class GeneratorBlock(nn.Module):
@@ -147,20 +161,22 @@ class GeneratorBlock(nn.Module):
     Args:
         channels_in: Number of channels of its input.
         channels_out: Number of channels of its output.
+        mode: How it upsamples, a mode of `torch.nn.Upsample`.
     """
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, mode: str = "nearest") -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(channels_in),
             nn.ReLU(),
-            nn.Upsample(scale_factor=2),
+            nn.Upsample(scale_factor=2, mode=mode),
             nn.Conv2d(channels_in, channels_out, 3, padding=1),
             nn.BatchNorm2d(channels_out),
             nn.ReLU(),
             nn.Conv2d(channels_out, channels_out, 3, padding=1),
         )
-        self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), nn.Upsample(scale_factor=2))
+        up = nn.Upsample(scale_factor=2, mode=mode)
+        self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1), up)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.residual(x) + self.shortcut(x)
@@ -176,18 +192,27 @@ class CriticBlock(nn.Module):
         first: Whether its input is the image.
         halve: Whether it halves the image.
         activation: A name from `blocks.ACTIVATIONS`.
+        hidden: Number of channels between its convolutions; None = those of its output.
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, *, first: bool, halve: bool, activation: str
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        first: bool,
+        halve: bool,
+        activation: str,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
+        hidden = hidden or channels_out
         make_activation = ACTIVATIONS[activation]
         self.residual = nn.Sequential(
             nn.Identity() if first else make_activation(),
-            nn.Conv2d(channels_in, channels_out, 3, padding=1),
+            nn.Conv2d(channels_in, hidden, 3, padding=1),
             make_activation(),
-            nn.Conv2d(channels_out, channels_out, 3, padding=1),
+            nn.Conv2d(hidden, channels_out, 3, padding=1),
         )
         self.shortcut = nn.Sequential()
         if halve:

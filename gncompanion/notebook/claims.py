@@ -8,7 +8,7 @@ A verdict is one of four:
     needs the full run     not to be decided by the small run
 
 A notebook records its claims, prints `table()`, which holds no measured number, and saves the numbers as
-evidence in figures/NN_name.claims.json. The README's table is made from those files.
+evidence in figures/NN_name.claims.json. The table in docs/claims.md is made from those files.
 """
 
 import re
@@ -23,7 +23,7 @@ from gncompanion.tools import paths
 from gncompanion.tools.files import write
 from gncompanion.tools.markup import read_json, read_yaml
 
-__all__ = ["Claim", "Ledger", "load_all", "load_middle", "readme_table"]
+__all__ = ["Claim", "Ledger", "counted", "ledger_table", "load_all", "load_middle"]
 
 _ENDING = ".claims.json"
 
@@ -152,8 +152,8 @@ def load_middle() -> dict[str, list[Claim]]:
     return {name: list(claims.values()) for name, claims in found.items()}
 
 
-def readme_table() -> str:
-    """The claims of `load_all` and `load_middle` as the README's table, a column of verdicts each.
+def ledger_table() -> str:
+    """The claims of `load_all` and `load_middle` as the table of docs/claims.md, a column of verdicts each.
 
     Returns:
         A Markdown table with one row per claim; without the middle column where nothing was run at that
@@ -167,9 +167,24 @@ def readme_table() -> str:
         statements = {claim.id: claim for scale in columns for claim in scale.get(name, [])}
         for id, claim in statements.items():
             cells = (claim.statement, claim.source, *(verdict.get(id, "–") for verdict in verdicts))
-            lines.append(f"| [{name[:2]}](notebooks/{name}.ipynb) | {' | '.join(map(_cell, cells))} |")
+            lines.append(f"| [{name[:2]}](../notebooks/{name}.ipynb) | {' | '.join(map(_cell, cells))} |")
     heads = ["notebook", "claim", "source", "verdict", *(["photographs, middle scale"] if middle else [])]
     return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *lines])
+
+
+def counted() -> str:
+    """Count the verdicts of `load_all`, for the README and for the head of docs/claims.md.
+
+    Returns:
+        One line, such as "9 claims: 4 hold, 2 hold under a condition, 2 fail, 1 need the full run".
+    """
+    verdicts = [claim.verdict for claims in load_all().values() for claim in claims]
+    hold, fail, wait = (verdicts.count(kind) for kind in ("holds", "fails", "needs the full run"))
+    conditional = len(verdicts) - hold - fail - wait
+    return (
+        f"{len(verdicts)} claims: {hold} hold, {conditional} hold under a condition, {fail} fail, "
+        f"{wait} need the full run"
+    )
 
 
 def _read(file: Path) -> tuple[str, str | None, list[Claim]]:

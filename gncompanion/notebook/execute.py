@@ -47,6 +47,7 @@ def execute(job: Job, threads: int) -> Outcome:
             parameters=dict(job.parameters),
             cwd=job.notebook.parent,
             progress_bar=False,
+            start_timeout=600,  # seconds: on a busy machine a kernel takes longer than the usual minute
             extra_arguments=["--log-level=CRITICAL"],  # without the kernel's own chatter at each start
         )
     except papermill.PapermillExecutionError as failure:

@@ -9,8 +9,8 @@ what is valid. `papermill --help-notebook` prints it; what the notebook is given
     in {ring, grid}      one of these names
     each in …            a list of them, each once; where one may come twice, all in …, or two in … for a pair
 
-Without such an ending text is a line of text, True or False a truth value, and a dict a mapping of options;
-what `shared_kinds` names is what it says there.
+Without such an ending text is a line of text, True or False a truth value (with the default None, a truth
+value or None), and a dict a mapping of options; what `shared_kinds` names is what it says there.
 """
 
 import ast
@@ -169,6 +169,8 @@ def _plain_kind(line: _Line) -> Kind:
     match line.default:
         case bool():
             return Flag(such_as=line.default)
+        case None if line.annotation == "bool":
+            return Maybe(Flag())
         case str():
             return Text(such_as=line.default or "small")
         case dict():

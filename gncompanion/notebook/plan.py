@@ -113,6 +113,8 @@ def _settings(notebook: Path, scale: str) -> Iterator[tuple[str, dict[str, Any]]
         yield notebook.stem, {}
         return
     for file in sorted((notebook.parent / scale).glob(f"{notebook.stem[:2]}_*.yml")):
+        if "_twin-" in file.stem:  # a training that another file's notebook reads
+            continue
         settings = read_yaml(file)
         if not isinstance(settings, Mapping):
             raise ValueError(f"{file} must hold a mapping of names to values")

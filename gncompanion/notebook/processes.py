@@ -3,12 +3,16 @@
 closed terminal, SIGTERM, Ctrl-C    →  the parent sends the kernels SIGTERM: trainings save a checkpoint
 the parent is killed                →  each process notices it, and tells its kernel the same
 a process is killed                 →  its kernel notices it, as Jupyter has it
+
+A signal only leaves a note, and the exception comes at a safe place. Raised by the handler itself it may come
+in a destructor or a weak reference's callback, where Python drops it, or between the taking of a lock and the
+block that frees it, for which others then wait for ever.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children, connection, get_context, parent_process
@@ -26,21 +30,21 @@ _POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 @contextmanager
-def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Offer a fresh process for each job; an exception, Ctrl-C too, ends all of them and their kernels.
+def processes(workers: int) -> Iterator[tuple[ProcessPoolExecutor, Callable[[], None]]]:
+    """Offer a fresh process for each job; an exception ends all of them and their kernels.
 
-    SIGTERM and SIGHUP end them too, and then this process, with the exit code 128 + the signal's number.
+    So do SIGTERM, SIGHUP and Ctrl-C, and then this process, as `ended_politely` has it.
 
     Args:
         workers: Processes at a time.
 
     Yields:
-        The pool to submit work to.
+        The pool to submit work to, and what is to be called again and again, while that works.
     """
-    with ended_politely():
+    with ended_politely() as end_if_asked:
         pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, max_tasks_per_child=1)
         try:
-            yield pool
+            yield pool, end_if_asked
         except BaseException:
             _end_workers()
             raise
@@ -49,11 +53,33 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def ended_politely() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit with 128 + their number; one that nohup ignores stays so."""
-    before = {number: signal.signal(number, _exit) for number in _POLITE if not _is_ignored(number)}
+def ended_politely() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM, SIGHUP and Ctrl-C wait for a safe place; a signal that is ignored, as by nohup, stays so.
+
+    A further Ctrl-C does not wait.
+
+    Yields:
+        What is to be called at safe places: where one of them has come it raises SystemExit with 128 + the
+        signal's number, and KeyboardInterrupt for Ctrl-C.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    def end_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt if asked[0] == signal.SIGINT else SystemExit(128 + asked[0])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_POLITE)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, note)
     try:
-        yield
+        yield end_if_asked
+        end_if_asked()  # it came with the end
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -61,12 +87,6 @@ def ended_politely() -> Iterator[None]:
 
 def _is_ignored(number: int) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN  # by nohup
-
-
-def _exit(number: int, _: FrameType | None) -> None:
-    for other in _POLITE:
-        signal.signal(other, signal.SIG_IGN)  # a closed terminal says it twice; Ctrl-C still does not wait
-    raise SystemExit(128 + number)
 
 
 def _begin() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 
@@ -12,11 +12,14 @@ from gncompanion.notebook.plan import Job
 __all__ = ["print_failures", "watch"]
 
 
-def watch(futures: Mapping[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
+def watch(
+    futures: Mapping[Future[Outcome], Job], end_if_asked: Callable[[], None]
+) -> Iterator[tuple[Job, Outcome]]:
     """Yield jobs as they end, and keep a line for each on the terminal until then.
 
     Args:
         futures: What is running, and which job it is.
+        end_if_asked: Called twice a second; raises where a signal has asked for the end.
 
     Yields:
         Each job and how it ended, the first to end first.
@@ -36,6 +39,7 @@ def watch(futures: Mapping[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome
     }
     pending, start = set(futures), time.time()
     while pending:
+        end_if_asked()
         finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
         for job, bar in bars.items():
             bar.n = _cells_done(job, since=start)

@@ -12,10 +12,7 @@ middle and full ones take hours and go on where they stopped, in `paths.runs()`.
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from gncompanion.notebook import figures
@@ -56,16 +53,16 @@ def reproduce(
     output = output or paths.figures()
     settle(output)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with processes(workers) as pool:
+    with processes(workers) as (pool, end_if_asked):
         started = {pool.submit(_run_alone, job, threads, output, in_place): job for job in jobs}
-        outcomes = dict(watch(started))
+        outcomes = dict(watch(started, end_if_asked))
     print_failures(outcomes)
     return outcomes
 
 
 def _run_alone(job: Job, threads: int, output: Path, in_place: bool) -> Outcome:
     """Run a notebook and gather what it makes, while no other process does."""
-    with locked(job.staging.parents[1] / "locks" / job.name, waiting=partial(_say, job)):
+    with locked(job.staging.parents[1] / "locks" / job.name, name=job.name):
         _clear(job)
         outcome = execute(job, threads)
         if outcome.error is None:
@@ -73,11 +70,6 @@ def _run_alone(job: Job, threads: int, output: Path, in_place: bool) -> Outcome:
             if in_place:
                 keep_copy(job) if job.scale == "middle" else _adopt_outputs(job)
     return outcome
-
-
-def _say(job: Job, holder: str) -> None:
-    with suppress(OSError):
-        print(f"{job.name} waits for {holder}, which runs it too", file=sys.stderr, flush=True)
 
 
 def gather(staging: Path, output: Path) -> None:

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,8 @@ def train_first(jobs: Sequence[Job], *, workers: int | None = None) -> None:
         return
     if hasattr(os, "nice"):
         os.nice(NICENESS)  # the notebooks after them too
-    with _ended_together(waiting):
-        _run(waiting, workers or os.cpu_count() or 1)
+    with _ended_together(waiting) as end_if_asked:
+        _run(waiting, workers or os.cpu_count() or 1, end_if_asked)
     if failed := [one for one in waiting if one.process and one.process.returncode]:
         listed = "; ".join(f"{one.name}: {_last_line(one.output)} (see {one.output})" for one in failed)
         raise ValueError(f"{len(failed)} of {len(waiting)} trainings failed: {listed}")
@@ -97,7 +97,7 @@ def _trainings(job: Job) -> Iterator[_Training]:
             yield _Training(f"{job.name}, {method}, seed {seed}", command, row.get("steps", 1), output)
 
 
-def _run(trainings: Sequence[_Training], workers: int) -> None:
+def _run(trainings: Sequence[_Training], workers: int, end_if_asked: Callable[[], None]) -> None:
     from tqdm import tqdm
 
     queue, running = list(trainings), list[_Training]()
@@ -108,6 +108,7 @@ def _run(trainings: Sequence[_Training], workers: int) -> None:
                 running.append(queue.pop(0))
                 running[-1].start()
             time.sleep(0.5)
+            end_if_asked()
             running = [one for one in running if one.process and one.process.poll() is None]
             ended = sum(bool(one.process) for one in trainings) - len(running)
             bar.set_description(f"{ended} of {len(trainings)} trainings")
@@ -115,11 +116,11 @@ def _run(trainings: Sequence[_Training], workers: int) -> None:
 
 
 @contextmanager
-def _ended_together(trainings: Sequence[_Training]) -> Iterator[None]:
+def _ended_together(trainings: Sequence[_Training]) -> Iterator[Callable[[], None]]:
     """End all trainings at a checkpoint where this process is told to end, or fails."""
-    with ended_politely():
+    with ended_politely() as end_if_asked:
         try:
-            yield
+            yield end_if_asked
         finally:
             left = [one.process for one in trainings if one.process and one.process.poll() is None]
             for process in left:

@@ -38,7 +38,7 @@ from gncompanion.metrics import (
     train_classifier,
 )
 from gncompanion.tools import checks, paths
-from gncompanion.tools.files import write
+from gncompanion.tools.files import write_json
 from gncompanion.tools.names import require_known
 
 __all__ = [
@@ -188,7 +188,14 @@ def judge(run: Run, protocol: EvaluationProtocol) -> dict[str, float]:
     return found
 
 
-def keep(run: Run, folder: Path, protocol: EvaluationProtocol, found: Mapping[str, float]) -> Path:
+def keep(
+    run: Run,
+    folder: Path,
+    protocol: EvaluationProtocol,
+    found: Mapping[str, float],
+    *,
+    best: Mapping[str, Any] | None = None,
+) -> Path:
     """Write what was measured into the run's folder, with how.
 
     Args:
@@ -196,12 +203,14 @@ def keep(run: Run, folder: Path, protocol: EvaluationProtocol, found: Mapping[st
         folder: The run's folder.
         protocol: How it was judged.
         found: The numbers that `judge` returned.
+        best: The best checkpoint on the way, from `curves.best`; None = the last alone was judged.
 
     Returns:
         The file.
     """
     content = {"scores": dict(found), "protocol": asdict(protocol), "settings": dict(run.settings)}
-    write(scores_file(folder), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    content |= {} if best is None else {"best": dict(best)}
+    write_json(scores_file(folder), content)
     return scores_file(folder)
 
 

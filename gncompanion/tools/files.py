@@ -8,18 +8,21 @@ name it is as good as written: whoever writes there next moves on what a crash h
 """
 
 import glob
+import json
 import os
 import platform
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import lock_descriptor, unlock_descriptor
 
-__all__ = ["locked", "settle", "write", "write_together"]
+__all__ = ["locked", "settle", "write", "write_json", "write_together"]
 
 _TOGETHER = ".together-"
 _UNFINISHED = ".unfinished"
@@ -40,6 +43,19 @@ def write(path: Path, content: bytes | memoryview) -> None:
         if alone:
             _remove(path.parent.glob(f".{glob.escape(path.name)}.????????"))  # what a crash has left
         _write(path, content)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file whole by a JSON object, its names in alphabetical order: what `read_json` reads.
+
+    Args:
+        path: The file; its folder is made if there is none.
+        content: Plain values by name.
+
+    Raises:
+        OSError: The content could not be written; the file is as it was.
+    """
+    write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -81,28 +97,34 @@ def settle(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, *, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+def locked(folder: Path, *, name: str | None = None) -> Iterator[None]:
     """Keep other processes and threads out of a folder: they wait here, until this one leaves or dies.
 
-    Nobody waits where there are no locks, as on some network file systems, or in a folder that is only read.
+    Whoever waits says on standard error for whom: "07_capacity waits for process 41 on node7, which uses it
+    too". Nobody waits where there are no locks, as on some network file systems, or in a folder that is only
+    read.
 
     Args:
         folder: The folder; it is made if there is none.
-        waiting: What is told for whom this one waits, as "process 41 on node7", before it does.
+        name: What the folder is for, as it is said; None = the folder's own name, with its path.
     """
     with ExitStack() as stack:
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((folder / ".lock").open("a+b", buffering=0))
             if not lock_descriptor(file.fileno(), blocking=False):
-                if waiting:
-                    waiting(_holder(folder / ".lock"))
+                _say(f"{name or folder} waits for {_holder(folder / '.lock')}, which uses it too")
                 lock_descriptor(file.fileno())
             stack.callback(_unlock, file.fileno(), os.getpid())
             with suppress(OSError):  # a full disk keeps nobody from the lock
                 file.truncate(0)
                 file.write(f"process {os.getpid()} on {platform.node()}".encode())
         yield
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # the terminal may be gone
+        print(line, file=sys.stderr, flush=True)
 
 
 def _holder(lock: Path) -> str:

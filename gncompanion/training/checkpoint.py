@@ -2,8 +2,9 @@
 
 A file `step-000500-1f0c9a2b.pt` bears the first digits of its own SHA-256, so that a truncated or altered
 one is noticed, and a digest of its run's settings, so that one of another run is. The newest that is sound
-and fits is used. The last two are kept, and those of the steps at which a run is to be judged. What is saved
-is plain: tensors, numbers, text.
+and fits is used. The last two are kept, and those of the steps at which a run is to be judged, the latter
+without the optimizers' states, which are two thirds of them: no training goes on from there. What is saved is
+plain: tensors, numbers, text.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gncompanion.tools.refusals import Refusal
 __all__ = ["SETTINGS_DIGEST", "at", "newest", "ordered", "save"]
 
 KEPT = 2
-SETTINGS_DIGEST = "settings_digest"
+SETTINGS_DIGEST, OPTIMIZERS = "settings_digest", "optimizers"
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{8})\.pt")
 
 
@@ -42,15 +43,34 @@ def save(folder: Path, step: int, content: dict[str, Any], *, keep_every: int | 
     Returns:
         The file.
     """
-    buffer = io.BytesIO()
-    torch.save({"step": step, **content}, buffer)
-    data = buffer.getbuffer()
-    path = folder / f"step-{step:06d}-{_digest(data)}.pt"
-    write(path, data)
+    path = _written(folder, step, {"step": step, **content})
     earlier = [file for file in ordered(folder) if _step(file) < step]
     keep = {path, *earlier[: KEPT - 1], *(f for f in earlier if keep_every and not _step(f) % keep_every)}
     for file in {*ordered(folder), *folder.glob(".step-*")} - keep:  # the latter are what a crash left
         file.unlink(missing_ok=True)
+    for file in earlier[KEPT - 1 : KEPT]:  # the one that is none of the last two any more
+        if file in keep:
+            _thin(file)
+    return path
+
+
+def _thin(path: Path) -> None:
+    """Drop the optimizers' states of a checkpoint; one that is damaged stays as it is."""
+    try:
+        content = _used(path, "cpu", None, None)
+    except _DamageError:
+        return
+    if content.pop(OPTIMIZERS, None) is not None:
+        _written(path.parent, content["step"], content)
+        path.unlink()
+
+
+def _written(folder: Path, step: int, content: dict[str, Any]) -> Path:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getbuffer()
+    path = folder / f"step-{step:06d}-{_digest(data)}.pt"
+    write(path, data)
     return path
 
 

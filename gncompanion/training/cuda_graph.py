@@ -14,6 +14,7 @@ data must lie on the GPU, and its learning rates in tensors there (`Adam(captura
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -48,14 +49,19 @@ class Captured:
     Args:
         function: The work: the same at every call, returning a tensor of results.
         random: The generator that it draws from, on its device.
+        required: Whether work that cannot be recorded is refused; otherwise it goes on unrecorded, with a
+            warning.
 
     Raises:
         ValueError: The generator is not CUDA's.
     """
 
-    def __init__(self, function: Callable[[], Tensor], random: torch.Generator) -> None:
+    def __init__(
+        self, function: Callable[[], Tensor], random: torch.Generator, *, required: bool = True
+    ) -> None:
         require_capturable(random.device)
         self._function, self._random, self._calls = function, random, 0
+        self._required = required
         self._stream = torch.cuda.Stream(random.device)
         self._recorded: tuple[torch.cuda.CUDAGraph, Tensor] | None = None
 
@@ -66,16 +72,27 @@ class Captured:
             The function's result, the caller's own.
 
         Raises:
-            Refusal: The work cannot be recorded; says what to set instead.
+            Refusal: The work cannot be recorded, and has to be; says what to set instead.
         """
         self._calls += 1
-        if self._calls <= WARM_UP:
-            return self._aside()
+        if self._calls == WARM_UP + 1:
+            self._recorded = self._record_or_not()
         if self._recorded is None:
-            self._recorded = self._record()
+            return self._aside()
         graph, result = self._recorded
         graph.replay()
         return result.clone()  # the next replay overwrites it
+
+    def _record_or_not(self) -> tuple[torch.cuda.CUDAGraph, Tensor] | None:
+        before = self._random.get_state()
+        try:
+            return self._record()
+        except Refusal as refusal:
+            if self._required:
+                raise
+            warnings.warn(f"{refusal} It goes on without.", stacklevel=3)
+            self._random.set_state(before)
+            return None
 
     def _aside(self) -> Tensor:
         """Call the function on the stream that will record it, in step with the caller's."""

@@ -44,9 +44,12 @@ class LongRun(Watch):
             warnings.warn("no log for TensorBoard: pip install 'gncompanion[scale]'", stacklevel=2)
             self.quiet = True
         self._before = handle(self._note)
+        if hasattr(signal, "SIGALRM"):
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._alarm(0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self._writer:
@@ -72,4 +75,14 @@ class LongRun(Watch):
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         if not self._under_way:  # perhaps it waits for another process that trains the same run
+            self._alarm(1)
             raise SystemExit(128 + number)
+
+    def _again(self, *_: object) -> None:
+        """Say it again: in a destructor or a weak reference's callback Python drops what a handler raises."""
+        if self.signal is not None:
+            self._note(self.signal, None)
+
+    def _alarm(self, seconds: int) -> None:
+        if hasattr(signal, "alarm"):
+            signal.alarm(seconds)

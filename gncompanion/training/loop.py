@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gncompanion.data import Dataset
+from gncompanion.data import Dataset, Images, Prefetched, lies_on
 from gncompanion.training import checkpoint
 from gncompanion.training.agreement import Agreement
 from gncompanion.training.averaging import Average
@@ -66,9 +66,10 @@ class Training:
     step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        schedule, players = self.schedule, self.players
+        players = self.players
         self.device = next(players.generator.parameters()).device
         self.share = current_share()
+        schedule = self.schedule.decided(self.device, processes=self.share.world)
         self._turns = share_out(players, schedule, self.share)
         if schedule.channels_last:
             for module in (players.generator, players.critic):
@@ -84,6 +85,8 @@ class Training:
         self._log = Log(schedule.steps, self.folder, partial(remedy, self.dataset, device=self.device))
         self._agreement = Agreement(self.share, self.device)
         self._play = self._take_steps
+        self._prefetched: Prefetched | None = None
+        self._prefetched_state: dict[str, Any] | None = None
 
     @property
     def average(self) -> nn.Module | None:
@@ -112,13 +115,18 @@ class Training:
         schedule = self.schedule
         if self.step >= schedule.steps:
             return
-        if schedule.captured:
+        self._prefetch()
+        captured, required = self._captured(), bool(schedule.captured)
+        if required:
             require_capturable(self.device, processes=self.share.world)
         hidden = True if self.share.rank else None if progress is None else not progress
         watched = nullcontext(watch or Watch()) if watch or not self.folder else SignalWatch()
         self.players.generator.train()
         self.players.critic.train()
-        self._play = Captured(self._take_steps, self.random) if schedule.captured else self._take_steps
+        if captured:
+            self._play = Captured(self._take_steps, self.random, required=required)
+        else:
+            self._play = self._take_steps
         show = tqdm(total=schedule.steps, initial=self.step, disable=hidden, leave=False, unit="step")
         with watched as watch, schedule.arithmetic(), show as bar:
             while self.step < schedule.steps:
@@ -127,6 +135,25 @@ class Training:
                 bar.update()
                 if self._report(watch):
                     return
+
+    def _captured(self) -> bool:
+        """Tell whether to capture iterations: as the schedule says, or where it leaves that open, can be."""
+        if self.schedule.captured is not None:
+            return self.schedule.captured
+        decided = self.schedule.decided(self.device, processes=self.share.world).captured
+        return bool(decided) and lies_on(self.dataset, self.device)
+
+    def _prefetch(self) -> None:
+        """Have batches gathered on the way, where the data do not lie on the device."""
+        images = self.dataset
+        if self._prefetched is None and isinstance(images, Images) and not lies_on(images, self.device):
+            batch, state = self.schedule.batch_critic, self._prefetched_state
+            self._prefetched = Prefetched(images, batch, self.random, state)
+
+    def _batch(self) -> tuple[Tensor, Tensor | None]:
+        if self._prefetched is not None:
+            return self._prefetched.sample()
+        return self.dataset.sample(self.schedule.batch_critic, self.random)
 
     def _report(self, watch: Watch) -> bool:
         """Write a row and a checkpoint where they are due; returns whether to stop."""
@@ -172,16 +199,19 @@ class Training:
 
     def _improve_critic(self) -> Tensor:
         players, adam = self._turns.critic, self._optimizers["critic"].adam
-        real, y = self.dataset.sample(self.schedule.batch_critic, self.random)
+        real, y = self._batch()
         y = None if players.n_classes is None else y
         precision = self.schedule.autocast(self.device)
-        values = improve_critic(players, adam, real, self.random, y, precision=precision)
+        parts = self.schedule.accumulation
+        values = improve_critic(players, adam, real, self.random, y, precision=precision, parts=parts)
         return torch.stack([value.float() for value in values])
 
     def _improve_generator(self) -> Tensor:
         players, adam = self._turns.generator, self._optimizers["generator"].adam
         n, precision = self.schedule.batch_generator, self.schedule.autocast(self.device)
-        return improve_generator(players, adam, n, self.random, precision=precision).float().reshape(1)
+        parts = self.schedule.accumulation
+        loss = improve_generator(players, adam, n, self.random, precision=precision, parts=parts)
+        return loss.float().reshape(1)
 
     def _modules(self) -> dict[str, nn.Module]:
         players = {"generator": self.players.generator, "critic": self.players.critic}
@@ -201,8 +231,24 @@ class Training:
             "schedulers": {name: optimizer.rates.state_dict() for name, optimizer in optimizers},
             "random": self.random.get_state(),
             "global_random": random_states(),
+            **({} if self._prefetched is None else {"prefetched": self._prefetched.state()}),
             **self._log.state(),
         }
+
+    def load_networks(self, state: dict[str, Any]) -> None:
+        """Go back to the networks and the log of what `state` returned, from where no training goes on.
+
+        Args:
+            state: A checkpoint's content; the optimizers' states may be missing.
+
+        Raises:
+            ValueError: It is of a step after the last.
+        """
+        if state["step"] > self.schedule.steps:
+            raise ValueError(f"step {state['step']} comes after the last, {self.schedule.steps}")
+        for name, module in self._modules().items():
+            module.load_state_dict(state["modules"][name])
+        self._log.rows, self.step = list(state["log"]), state["step"]
 
     def load(self, state: dict[str, Any]) -> None:
         """Go back to what `state` returned.
@@ -213,17 +259,14 @@ class Training:
         Raises:
             ValueError: It is of a step after the last.
         """
-        if state["step"] > self.schedule.steps:
-            raise ValueError(f"step {state['step']} comes after the last, {self.schedule.steps}")
-        for name, module in self._modules().items():
-            module.load_state_dict(state["modules"][name])
-        self._log.rows, self.step = list(state["log"]), state["step"]
+        self.load_networks(state)
         if self.step >= self.schedule.steps:
             return
         for name, optimizer in self._optimizers.items():
             optimizer.adam.load_state_dict(state["optimizers"][name])
             optimizer.rates.load_state_dict(state["schedulers"][name])
         self.random.set_state(state["random"].cpu())
+        self._prefetched, self._prefetched_state = None, state.get("prefetched")
         restore_random_states(state["global_random"])
         recent, each = state.get("recent", []), state.get("recent_of_each", [])
         own = each[self.share.rank] if len(each) == self.share.world else recent

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -29,6 +29,11 @@ from gncompanion.tools import checks
 from gncompanion.tools.names import require_known
 
 __all__ = ["Schedule"]
+
+COUNTS = (
+    *("steps", "n_dis", "batch_critic", "batch_generator", "accumulation"),
+    *("log_every", "checkpoint_every"),
+)
 
 
 def _is_share(value: Any) -> bool:
@@ -55,8 +60,12 @@ class Schedule:
         ema_decay: The decay of the generator's averaged weights, in [0, 1); None = no average.
         ema_start: Number of steps before averaging starts; until then the average is the generator itself.
         precision: The arithmetic: "float32", "tf32", or "bfloat16" under autocast.
-        channels_last: Whether to keep images with their channels innermost, as tensor cores want them.
-        captured: Whether to replay iterations as a CUDA graph (`cuda_graph`); on a GPU only.
+        accumulation: Number of parts in which the critic sees a batch, one after the other, for less memory
+            (`steps`); it divides both batches.
+        channels_last: Whether to keep images with their channels innermost, as tensor cores want them; None =
+            on a GPU where the precision uses these.
+        captured: Whether to replay iterations as a CUDA graph (`cuda_graph`); None = where that can be: on a
+            GPU, by one process, with the data there.
         log_every: Number of steps between two rows of the log; a checkpoint and the last step write one too.
         checkpoint_every: Number of steps between two checkpoints; the last step writes one too.
 
@@ -75,14 +84,18 @@ class Schedule:
     ema_decay: float | None = 0.9999
     ema_start: int = 0
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    channels_last: bool = False
-    captured: bool = False
+    accumulation: int = 1
+    channels_last: bool | None = None
+    captured: bool | None = None
     log_every: int = 50
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        for name in ("steps", "n_dis", "batch_critic", "batch_generator", "log_every", "checkpoint_every"):
+        for name in COUNTS:
             checks.whole(name, getattr(self, name))
+        for name in ("batch_critic", "batch_generator"):
+            batch, parts = getattr(self, name), self.accumulation
+            checks.require("accumulation", parts, batch % parts == 0, f"a number that divides {name}={batch}")
         for name in ("lr_critic", "lr_generator"):
             checks.positive(name, getattr(self, name), such_as=2e-4)
         betas, decay = self.betas, self.ema_decay
@@ -94,9 +107,28 @@ class Schedule:
         require_known("unknown lr_decay", self.lr_decay, ("constant", "linear"))
         require_known("unknown precision", self.precision, ("float32", "tf32", "bfloat16"))
         for name in ("channels_last", "captured"):
-            checks.flag(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                checks.flag(name, getattr(self, name))
         first, second = betas
         object.__setattr__(self, "betas", (float(first), float(second)))  # Adam refuses (0, 0.9)
+
+    def decided(self, device: torch.device, *, processes: int = 1) -> Schedule:
+        """Decide what is left to the device: the memory order, and whether iterations are captured.
+
+        Args:
+            device: The device on which to train.
+            processes: Number of processes that share the training.
+
+        Returns:
+            The schedule without None in `channels_last` and `captured`.
+        """
+        on_gpu = device.type == "cuda"
+        last, captured = self.channels_last, self.captured
+        return replace(
+            self,
+            channels_last=on_gpu and self.precision != "float32" if last is None else last,
+            captured=on_gpu and processes == 1 if captured is None else captured,
+        )
 
     def lr_factor(self, step: int) -> float:
         """Compute what the learning rates are multiplied by in a step, counted from 0.

@@ -45,7 +45,10 @@ def share_out(players: Networks, schedule: Schedule, share: Share) -> Turns:
     """
     if share.world == 1:
         return Turns(players, players)
-    share.require_divisible(batch_critic=schedule.batch_critic, batch_generator=schedule.batch_generator)
+    parts = schedule.accumulation
+    share.require_divisible(
+        **{name: getattr(schedule, name) // parts for name in ("batch_critic", "batch_generator")}
+    )
     shared_statistics(players.generator, next(players.generator.parameters()).device)
     players = replace(players, share=share)
     return Turns(

@@ -8,6 +8,12 @@
 weights. Networks that know labels get them: a critic's generated samples those of the real ones beside them,
 a generator's step ones drawn uniformly. Several processes share a step as `distributed` says.
 
+In `parts`, for less memory: the critic sees the batch in so many parts one after the other, and gradients add
+up. The generator makes the whole batch at once, since batch normalization couples its samples. A score is a
+sample's own, gradient normalization's too, so that the step is that of the whole batch but for rounding; what
+a penalty draws (interpolates, shifts) is drawn part by part, the same in distribution only. Spectral
+normalization takes a step of its power iteration with each part.
+
 Source: Goodfellow et al. (arXiv 1406.2661).
 """
 
@@ -97,12 +103,25 @@ def critic_step(
     Returns:
         The loss, and the mean scores of real and of generated samples; three scalars.
     """
+    real, fake, y = _batch(players, real, random, y)
+    return _critic_loss(players, real, fake, y, players.share.own(random))
+
+
+def _batch(
+    players: Networks, real: Tensor, random: torch.Generator, y: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """This process's part of the real samples and labels, and as many generated samples."""
     n, real, y = len(real), players.share.part(real), None if y is None else players.share.part(y)
     with torch.no_grad():
         fake = players.generate(n, random, y)
+    return real, fake, y
+
+
+def _critic_loss(
+    players: Networks, real: Tensor, fake: Tensor, y: Tensor | None, own: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     score_real, score_fake, score = players.score.both(real, fake, y)
     loss = players.loss.critic(score_real, score_fake)
-    own = players.share.own(random)
     loss = loss + players.constraint.penalty(score, real, fake, y=y, generator=own)
     return loss, score_real.detach().mean(), score_fake.detach().mean()
 
@@ -118,12 +137,18 @@ def generator_step(players: Networks, n: int, random: torch.Generator) -> Tensor
     Returns:
         The loss, a scalar.
     """
+    with _frozen(players.critic):
+        x, y = _generated(players, n, random)
+        return players.loss.generator(players.score(x, y))
+
+
+def _generated(players: Networks, n: int, random: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    """This process's part of n generated samples, with a graph, and of their labels."""
     y = None
     if players.n_classes is not None:
         y = torch.randint(players.n_classes, (n,), generator=random, device=random.device)
         y = players.share.part(y)
-    with _frozen(players.critic):
-        return players.loss.generator(players.score(players.generate(n, random, y), y))
+    return players.generate(n, random, y), y
 
 
 def improve_critic(
@@ -134,6 +159,7 @@ def improve_critic(
     y: Tensor | None = None,
     *,
     precision: AbstractContextManager[None] | None = None,
+    parts: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Take one critic step: loss, gradients, the optimizer's step, and the constraint's turn after it.
 
@@ -144,14 +170,30 @@ def improve_critic(
         random: The source of random numbers.
         y: Labels (N,), which generated samples get too; for conditional networks.
         precision: The context of the forward, such as `Schedule.autocast`; None = as torch is set.
+        parts: Number of equal parts in which the critic sees the batch.
 
     Returns:
         What `critic_step` returns, without a graph.
     """
+    if parts == 1:
+        with precision or nullcontext():
+            loss, score_real, score_fake = critic_step(players, real, random, y)
+        update_critic(players, optimizer, loss)
+        return loss.detach(), score_real, score_fake
     with precision or nullcontext():
-        loss, score_real, score_fake = critic_step(players, real, random, y)
-    update_critic(players, optimizer, loss)
-    return loss.detach(), score_real, score_fake
+        real, fake, y = _batch(players, real, random, y)
+    own, found = players.share.own(random), []
+    optimizer.zero_grad(set_to_none=True)
+    labels = [None] * parts if y is None else y.chunk(parts)
+    for one_real, one_fake, one_y in zip(real.chunk(parts), fake.chunk(parts), labels, strict=True):
+        with precision or nullcontext():
+            loss, *scores = _critic_loss(players, one_real, one_fake, one_y, own)
+        (loss / parts).backward()
+        found.append(torch.stack([loss.detach(), *scores]))
+    optimizer.step()
+    players.constraint.after_step(bare(players.critic))
+    loss, score_real, score_fake = torch.stack(found).mean(0)
+    return loss, score_real, score_fake
 
 
 def update_critic(players: Networks, optimizer: Optimizer, loss: Tensor) -> None:
@@ -173,6 +215,7 @@ def improve_generator(
     random: torch.Generator,
     *,
     precision: AbstractContextManager[None] | None = None,
+    parts: int = 1,
 ) -> Tensor:
     """Take one generator step: loss, gradients, the optimizer's step.
 
@@ -182,14 +225,30 @@ def improve_generator(
         n: Number of samples to draw, of all processes.
         random: The source of random numbers.
         precision: The context of the forward, such as `Schedule.autocast`; None = as torch is set.
+        parts: Number of equal parts in which the critic sees the batch.
 
     Returns:
         The loss, a scalar without a graph.
     """
+    if parts == 1:
+        with precision or nullcontext():
+            loss = generator_step(players, n, random)
+        descend(optimizer, loss)
+        return loss.detach()
+    optimizer.zero_grad(set_to_none=True)
     with precision or nullcontext():
-        loss = generator_step(players, n, random)
-    descend(optimizer, loss)
-    return loss.detach()
+        x, y = _generated(players, n, random)
+    seen, losses = x.detach().requires_grad_(), []
+    labels = [None] * parts if y is None else y.chunk(parts)
+    with _frozen(players.critic):
+        for one, one_y in zip(seen.chunk(parts), labels, strict=True):
+            with precision or nullcontext():
+                loss = players.loss.generator(players.score(one, one_y))
+            (loss / parts).backward()
+            losses.append(loss.detach())
+    x.backward(seen.grad)
+    optimizer.step()
+    return torch.stack(losses).mean()
 
 
 def descend(optimizer: Optimizer, loss: Tensor) -> None:

@@ -54,6 +54,38 @@ def test_a_smooth_critic_and_what_helps() -> None:
     )
 
 
+class Both(nn.Module):
+    """A value, and beside it something smooth, in a dictionary or behind the value."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__()
+        self.body, self.value, self.logits = mlp(nn.ReLU())[:2], nn.Linear(8, 1), nn.Linear(8, 3)
+        self.name = name
+
+    def forward(self, x: Tensor) -> object:
+        h = self.body(x)
+        f, aside = self.value(h), self.logits(h).softmax(1)
+        return (f, aside) if self.name is None else {"p": aside, self.name: f}
+
+
+@pytest.mark.parametrize("name", [None, "score"])
+def test_what_else_a_critic_returns_has_its_part_in_the_step(
+    name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = check_critic(Both(name), (3,), has_aux=name or True, seconds=True)
+    assert (report.method, report.right, report.groups) == ("linear", True, ())
+    assert report.flops.ratio(report.flops.auto) < report.flops.ratio(report.flops.twice)
+
+    def cut(*args: object, **kwargs: object) -> tuple[object, ...]:
+        f, g, _ = value_and_input_gradient(*args, **kwargs)
+        return f, g, None
+
+    monkeypatch.setattr(exactness, "value_and_input_gradient", cut)
+    report = check_critic(Both(name), (3,), has_aux=name or True)
+    assert not report.right
+    assert report.errors.worst_weight.startswith("logits.")
+
+
 @pytest.mark.parametrize("factor", [1 + 1e-6, 1.02])
 def test_a_gradient_that_is_wrong_is_found(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*args: object, **kwargs: object) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,14 @@ class Small(nn.Module):
         f = self.net(x)
         return f if y is None else f + y[:, None]
 
+class Both(Small):
+    def forward(self, x):
+        return self.net(x), x.exp()
+
+class Named(Small):
+    def forward(self, x):
+        return {"score": self.net(x), "x": x.exp()}
+
 class Root(Small):
     def forward(self, x):
         return (x - x).sum(1).sqrt() + self.net(x)[:, 0]
@@ -76,6 +84,8 @@ def check(*arguments: str) -> Result:
         ("critics_here:factory", ["--option", "act=relu", "--batch", "3"]),
         ("critics_here:Holder.critic", ["--labels", "4"]),
         ("critics_here:on_the_fly", ["--option", "anything=1"]),
+        ("critics_here:Both", ["--option", "width=5", "--aux"]),
+        ("critics_here:Named", ["--option", "width=5", "--value", "score"]),
         ("critics_here.py:factory", []),
         ("sub/torch.py:critic", []),
     ],
@@ -125,6 +135,8 @@ def test_a_wrong_gradient_is_exit_code_1() -> None:
         (["critics_here:factory", "--shape", "3"], "for x of shape (8, 3): is --shape right"),
         (["critics_here:factory", "--shape", "2", "--batch", "0"], "batch=0 must be an integer from 1 on"),
         (["critics_here:factory", "--shape", "2", "--device", "abacus"], "'abacus' cannot be used here"),
+        (["critics_here:Named", "--option", "width=2", "--shape", "2", "--value", "f"], "has no 'f' (valid"),
+        (["critics_here:Both", "--option", "width=2", "--shape", "2"], "not tuple: has_aux=True takes (val"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str) -> None:

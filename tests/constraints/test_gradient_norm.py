@@ -216,9 +216,9 @@ def test_gradient_norm_without_autograd() -> None:
 def test_gradient_norm_verifies_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spy(critic: nn.Module, x: Tensor, *, method: str, verify: bool) -> tuple[Tensor, Tensor]:
+    def spy(critic: nn.Module, x: Tensor, *, method: str, verify: bool, has_aux: bool) -> tuple[Tensor, ...]:
         asked.append((method, verify))
-        return value_and_input_gradient(critic, x, method=method, verify=verify)
+        return value_and_input_gradient(critic, x, method=method, verify=verify, has_aux=has_aux)
 
     monkeypatch.setattr("gncompanion.constraints.gradient_norm.value_and_input_gradient", spy)
     GradientNorm(mlp(), method="linear", verify=True)(normal(N, 3, seed=0))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms.functional import pil_to_tensor, resize
 
 from gncompanion.data import folders, image_folder, load
 from tests.helpers.pictures import save_random_picture
@@ -119,6 +119,15 @@ def test_churches_come_from_any_folder(tmp_path: Path) -> None:
     save_random_picture(tmp_path / "0" / "f.png", 8, 10)
     data = load("lsun-church", folder=str(tmp_path), size=8)
     assert (data.shape, data.n_classes, len(data)) == ((3, 8, 8), None, 1)
+
+
+def test_churches_are_squashed_or_cut(tmp_path: Path) -> None:
+    picture = save_random_picture(tmp_path / "f.png", 8, 16)
+    squashed, cut = (load("lsun-church", folder=str(tmp_path), size=8, resize=r) for r in ("squash", "cut"))
+    assert torch.equal(cut.pixels[0], picture[:, :, 4:12])
+    assert torch.equal(squashed.pixels[0], resize(picture, [8, 8], antialias=True))
+    with pytest.raises(ValueError, match="unknown resize 'crop'"):
+        load("lsun-church", folder=str(tmp_path), resize="crop")
 
 
 @pytest.mark.parametrize(

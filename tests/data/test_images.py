@@ -1,6 +1,7 @@
 """Images in memory: what is drawn of them, and scikit-learn's digits."""
 
 import math
+import weakref
 from typing import Any
 
 import pytest
@@ -77,3 +78,15 @@ def test_all_images_are_drawn() -> None:
 def test_arrays_that_do_not_fit_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Images("bad", **arguments)
+
+
+def test_equal_sets_share_one_copy_a_device_while_it_is_in_use() -> None:
+    elsewhere = torch.device("meta")
+    one, two = (Images("set", torch.arange(8, dtype=torch.uint8).reshape(2, 1, 2, 2)) for _ in range(2))
+    other = Images("set", torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
+    assert one._arrays(elsewhere)[0] is two._arrays(elsewhere)[0]
+    assert one._arrays(elsewhere)[0] is not other._arrays(elsewhere)[0]
+    assert one.lies_on(elsewhere) and one.lies_on(torch.device("cpu"))
+    copy = weakref.ref(one._arrays(elsewhere)[0])
+    del one, two
+    assert copy() is None

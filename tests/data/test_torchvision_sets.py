@@ -83,6 +83,9 @@ def test_stl10_is_scaled_down(data_folder: Path, monkeypatch: pytest.MonkeyPatch
         labels = None if split == "unlabeled" else list(range(N[split]))
         assert (None if data.labels is None else data.labels.tolist()) == labels
     assert torch.equal(load("stl10", split="test", size=96).pixels, torch.from_numpy(truth["test"]))
+    both = load("stl10", split="train+unlabeled", size=96)
+    whole = np.concatenate([truth["train"], truth["unlabeled"]])
+    assert torch.equal(both.pixels, torch.from_numpy(whole)) and both.labels is None
 
 
 @contextmanager

@@ -21,25 +21,28 @@ Losses = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class Critic(nn.Module):
-    """A small critic of 8 × 8 pictures, by projection where there are labels."""
+    """A small critic of 8 × 8 pictures, by projection where there are labels; with features and logits."""
 
-    def __init__(self, n_classes: int | None) -> None:
+    def __init__(self, n_classes: int | None, beside: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(1, 4, 4, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Flatten())
         self.out = nn.Linear(64, 1)
+        self.classes = nn.Linear(64, n_classes or 1) if beside else None
         self.embed = None if n_classes is None else nn.Embedding(n_classes, 64)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Any:
         h = self.body(x)
+        if self.classes is not None:
+            return self.out(h), (h, self.classes(h))
         return self.out(h) if y is None else self.out(h) + (self.embed(y) * h).sum(1, keepdim=True)
 
 
 def world(
-    dtype: torch.dtype = torch.float64, batches: int = 4, n_classes: int | None = None
+    dtype: torch.dtype = torch.float64, batches: int = 4, n_classes: int | None = None, beside: bool = False
 ) -> dict[str, Any]:
     """Fresh networks and data, the same at every call."""
     torch.manual_seed(0)
-    critic = Critic(n_classes)
+    critic = Critic(n_classes, beside)
     generator = nn.Sequential(nn.Linear(128, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
     d_optimizer, g_optimizer = (
         torch.optim.SGD(net.to(dtype).parameters(), 0.1) for net in (critic, generator)

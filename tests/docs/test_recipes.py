@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.nn.functional import softplus
+from torch.nn.functional import cross_entropy, softplus
 
 from gncompanion import GradientNorm
 from gncompanion.constraints.consistency import flip_and_translate
@@ -27,6 +27,7 @@ RUN = {
     "Lazy R1, every 16 steps",
     "Gradient normalization with consistency regularization",
     "A conditional critic",
+    "A critic that returns more than its value",
     "Mixed precision",
     "DistributedDataParallel",
     "FSDP",
@@ -124,6 +125,25 @@ def test_a_conditional_critic() -> None:
     torch.testing.assert_close(weights(found), weights(by_hand(loss, n_classes=3)), **EXACT)
     _, n = norms(found["critic"], found["real"], found["y"])
     torch.testing.assert_close(found["r1"], 5 * n.square().mean(), **EXACT)
+
+
+def test_a_critic_that_returns_more_than_its_value() -> None:
+    options = {"n_classes": 3, "beside": True}
+    labels = [y for _, y in world(**options)["labelled_batches"]]
+
+    def d_loss(critic: nn.Module, real: Tensor, fake: Tensor, step: int) -> Tensor:
+        f_real, f_fake = (normalized(lambda x: critic(x)[0], x) for x in (real, fake))
+        return hinge(f_real, f_fake) + cross_entropy(critic(real)[1][1], labels[step])
+
+    def g_loss(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        matched = critic(fake)[1][0].mean(0) - critic(real)[1][0].mean(0)
+        return matched.square().sum() - normalized(lambda x: critic(x)[0], fake).mean()
+
+    found = run("A critic that returns more than its value", **options)
+    expected = by_hand(d_loss, g_loss, **options)
+    for player in ("critic", "generator"):
+        assert not torch.equal(weights(found, player), weights(world(**options), player))
+        torch.testing.assert_close(weights(found, player), weights(expected, player), **EXACT)
 
 
 def test_mixed_precision() -> None:

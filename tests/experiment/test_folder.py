@@ -21,6 +21,7 @@ OTHER_SCHEDULE = {
     "n_dis": 2,
     "batch_critic": 9,
     "batch_generator": 9,
+    "accumulation": 2,
     "lr_critic": 1e-4,
     "lr_generator": 1e-4,
     "betas": (0.5, 0.9),

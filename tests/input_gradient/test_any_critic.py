@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gncompanion.input_gradient import gradient_norm, unsupported_reason, value_and_input_gradient
+from gncompanion.input_gradient.tape import tensors_in
 from tests.helpers.draws import normal, seeded
 from tests.input_gradient.test_side_doors import Scaled, Tripled
 
@@ -28,11 +29,11 @@ EXAMPLES = int(os.environ.get("GNCOMPANION_EXAMPLES", "250"))  # thousands after
 
 
 class Random(nn.Module):
-    """x (N, 3) -> a linear layer, the moves, a linear layer -> (N, 1)."""
+    """x (N, 3) -> a linear layer, the moves, a linear layer -> (N, 1); and what lies beside the way."""
 
-    def __init__(self, moves: list[str]) -> None:
+    def __init__(self, moves: list[str], beside: bool) -> None:
         super().__init__()
-        self.moves = moves
+        self.moves, self.beside = moves, beside
         self.first, self.middle, self.last = nn.Linear(3, D), nn.Linear(D, D), nn.Linear(D, 1)
         self.norm, self.gain = nn.BatchNorm1d(D), nn.Parameter(torch.zeros(D))
         self.bias = nn.Parameter(torch.zeros(D))  # only added, which autograd keeps no copy of
@@ -43,12 +44,13 @@ class Random(nn.Module):
             nn.init.normal_(tensor, std=0.7, generator=seeded(seed))
         self.norm.eval()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, list[Tensor]]:
         h = self.first(x)
-        self.kept = [h * 1.0]
+        self.kept, self.aside = [h * 1.0], [h * 2.0]
         for move in self.moves:
             h = MOVES[move](self, h)
-        return LAST.get(self.moves[-1], lambda f: f)(self.last(h)) if self.moves else self.last(h)
+        f = LAST.get(self.moves[-1], lambda f: f)(self.last(h))
+        return f if not self.beside else (f, [*self.kept, *self.aside, self.middle(h).softmax(1), f * f])
 
 
 def changed(h: Tensor, change: Callable[[], object]) -> Tensor:
@@ -74,6 +76,11 @@ def in_place_through_a_view(m: Random, h: Tensor) -> Tensor:
 def assigned(m: Random, h: Tensor) -> Tensor:
     h = h * 1.0
     h[:, 0] = m.gain[0]
+    return h
+
+
+def kept_aside(m: Random, h: Tensor, aside: Tensor) -> Tensor:
+    m.aside.append(aside)
     return h
 
 
@@ -198,6 +205,13 @@ MOVES: dict[str, Move] = {
     "shift moved": lambda m, h: changed(h + m.shift, lambda: m.shift.lerp_(h.detach().mean(0), 0.5)),
     "shift by an array": by_an_array,
     "shift in a thread": lambda m, h: in_a_thread(h + m.shift, lambda: m.shift.add_(0.5)),
+    "aside": lambda m, h: kept_aside(m, h, F.softplus(m.middle(h))),
+    "aside, its own noise": lambda m, h: kept_aside(m, h, F.rrelu(h - m.noise, training=True).exp()),
+    "aside, in place": lambda m, h: kept_aside(m, h, (h * 1.0).sigmoid_()),
+    "aside, through the way": lambda m, h: kept_aside(m, h, h.view(N, 2, 3)[:, 0].tanh()),
+    "back from aside": lambda m, h: h + m.aside[-1].flatten(1).mean(1, True),
+    "back from aside, detached": lambda m, h: h + m.aside[-1].detach().flatten(1).mean(1, True),
+    "smooth in place": lambda m, h: (h * 1.0).tanh_(),
     "hook": hooked,
     "hook that looks": looked_at,
     "hook on a node": node_hooked,
@@ -210,28 +224,30 @@ LAST: dict[str, Callable[[Tensor], Tensor]] = {  # what then also happens to the
 }
 
 
-def weight_gradients(moves: list[str], method: str) -> list[Tensor]:
-    critic, total = Random(moves), torch.zeros((), dtype=torch.float64)
+def weight_gradients(moves: list[str], method: str, beside: bool) -> list[Tensor]:
+    critic, total = Random(moves, beside), torch.zeros((), dtype=torch.float64)
     torch.manual_seed(3)  # some moves draw
     for seed in (1, 2):
-        f, g = value_and_input_gradient(critic, normal(N, 3, seed=seed), method=method)
+        x = normal(N, 3, seed=seed)
+        f, g, *aux = value_and_input_gradient(critic, x, method=method, has_aux=beside)
         n = gradient_norm(f, g)
         total = total + (f / (n + f.abs() + 0.1)).sum() + 0.1 * (n - 1).square().sum()
+        total = total + sum((h - 0.3).square().sum() for h in tensors_in(aux))
     weights = list(critic.parameters())
     return list(torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True))
 
 
-def outcome(moves: list[str]) -> str:
+def outcome(moves: list[str], beside: bool) -> str:
     """How "auto" went against double backpropagation: "fast", "twice", "not compared" or what is wrong."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            oracle = weight_gradients(moves, "autograd")
+            oracle = weight_gradients(moves, "autograd", beside)
             state = torch.get_rng_state()
         except (RuntimeError, ValueError):
             return "not compared"
         try:
-            found = weight_gradients(moves, "auto")
+            found = weight_gradients(moves, "auto", beside)
         except (RuntimeError, ValueError) as error:
             return f"loud: {error}"
         if not torch.equal(state, torch.get_rng_state()):
@@ -240,9 +256,11 @@ def outcome(moves: list[str]) -> str:
         error = max(float((a - b).abs().max()) for a, b in zip(found, oracle, strict=True))
         if not error <= 1e-10 * scale:  # some hundred roundings of 1e-16, through at most eight layers
             return f"wrong by {error / scale:.1e}"
-        return "twice" if unsupported_reason(Random(moves), normal(N, 3, seed=1)) else "fast"
+        why = unsupported_reason(Random(moves, beside), normal(N, 3, seed=1), has_aux=beside)
+        return f"{'twice' if why else 'fast'}{', beside' * beside}"
 
 
+FINE = ("fast", "twice", "fast, beside", "twice, beside", "not compared")
 LISTS = st.lists(st.sampled_from(sorted(MOVES)), min_size=1, max_size=7)
 
 
@@ -250,18 +268,18 @@ def test_whatever_a_critic_does_its_gradient_is_right() -> None:
     counts: Counter[str] = Counter()
 
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
-    @given(LISTS)
-    def check(moves: list[str]) -> None:
-        found = outcome(moves)
+    @given(LISTS, st.booleans())
+    def check(moves: list[str], beside: bool) -> None:
+        found = outcome(moves, beside)
         counts[found] += 1
-        assert found in ("fast", "twice", "not compared"), moves
+        assert found in FINE, (moves, beside)
 
     check()
     print(dict(counts))
-    assert counts["fast"] >= EXAMPLES / 10 and counts["twice"] >= EXAMPLES / 10  # it tells something of both
+    assert all(counts[way] >= EXAMPLES / 20 for way in FINE[:4])  # it tells something of each
 
 
 @pytest.mark.parametrize("move", sorted(MOVES))
 def test_each_move_by_itself(move: str) -> None:
     for moves in ([move], ["linear", move, "relu"], ["relu", "linear", move]):
-        assert outcome(moves) in ("fast", "twice", "not compared")
+        assert all(outcome(moves, beside) in FINE for beside in (False, True))

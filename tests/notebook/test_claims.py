@@ -1,4 +1,4 @@
-"""The ledger: four verdicts, no numbers in the table, the same bytes again, and the README's table."""
+"""The ledger: four verdicts, no numbers in the table, the same bytes again, and the page made from it."""
 
 import json
 import re
@@ -99,10 +99,10 @@ def test_reads_the_default_runs_in_the_notebooks_order(ledger: Ledger, figures_f
     everything = claims.load_all()
     assert list(everything) == ["01_wgan", "04_theorem5"]
     assert [claim.id for claim in everything["04_theorem5"]] == ["monotone", "tight"]
-    assert claims.readme_table().splitlines()[2:] == [
-        "| [01](notebooks/01_wgan.ipynb) | Other. | 002 | fails |",
-        "| [04](notebooks/04_theorem5.ipynb) | Depth lowers L. | 001, Theorem 5 | holds |",
-        r"| [04](notebooks/04_theorem5.ipynb) | \|L\| is 1. | 001 | holds if the weights are orthogonal |",
+    assert claims.ledger_table().splitlines()[2:] == [
+        "| [01](../notebooks/01_wgan.ipynb) | Other. | 002 | fails |",
+        "| [04](../notebooks/04_theorem5.ipynb) | Depth lowers L. | 001, Theorem 5 | holds |",
+        r"| [04](../notebooks/04_theorem5.ipynb) | \|L\| is 1. | 001 | holds if the weights are orthogonal |",
     ]
 
 
@@ -120,21 +120,33 @@ def test_the_middle_scale_has_a_column_of_its_own(
         other.record("monotone", "Depth lowers L.", source="001, Theorem 5", verdict=verdict)
         other.record("photographs", "Seen on photographs.", source="002", verdict=verdict)
         other.save()
-    assert claims.readme_table().splitlines() == [
+    assert claims.ledger_table().splitlines() == [
         "| notebook | claim | source | verdict | photographs, middle scale |",
         "|---|---|---|---|---|",
-        "| [04](notebooks/04_theorem5.ipynb) | Depth lowers L. | 001, Theorem 5 | holds | fails |",
-        r"| [04](notebooks/04_theorem5.ipynb) | \|L\| is 1. | 001 "
+        "| [04](../notebooks/04_theorem5.ipynb) | Depth lowers L. | 001, Theorem 5 | holds | fails |",
+        r"| [04](../notebooks/04_theorem5.ipynb) | \|L\| is 1. | 001 "
         "| holds if the weights are orthogonal | – |",
-        "| [04](notebooks/04_theorem5.ipynb) | Seen on photographs. | 002 | – | fails |",
+        "| [04](../notebooks/04_theorem5.ipynb) | Seen on photographs. | 002 | – | fails |",
     ]
 
 
-def test_the_readme_has_the_table_of_the_committed_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+def marked(document: str, mark: str) -> str:
+    """What stands between a pair of marks in a document."""
+    text = (paths.root() / document).read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- end -->", text, flags=re.DOTALL)
+    assert found, f"{document} has lost its marks {mark!r}"
+    return found[1]
+
+
+def test_the_ledger_page_has_the_table_of_the_committed_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GNCOMPANION_FIGURES", raising=False)
-    readme = (paths.root() / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"<!-- gncompanion claims --markdown -->\n(.*?)\n<!-- end -->", readme, flags=re.DOTALL)
-    assert table, "README.md has lost the marks around its table of claims"
-    assert table[1] == claims.readme_table(), (
+    assert marked("docs/claims.md", "gncompanion claims --markdown") == claims.ledger_table(), (
         "replace the table by what `gncompanion claims --markdown` prints"
     )
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/claims.md"])
+def test_the_counts_are_those_of_the_committed_claims(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GNCOMPANION_FIGURES", raising=False)
+    text = " ".join((paths.root() / document).read_text(encoding="utf-8").split())
+    assert claims.counted() in text, f"{document} must say: {claims.counted()}"

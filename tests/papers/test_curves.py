@@ -57,6 +57,16 @@ def test_each_is_measured_once_and_anew_by_another_protocol(monkeypatch: pytest.
     assert kept["protocol"]["n_samples"] == 10
 
 
+def test_what_is_kept_to_be_judged_has_no_optimizers_but_the_last_two() -> None:
+    one = experiment()
+    one.run(keep_every=2)
+    has = {
+        int(file.name[5:11]): "optimizers" in torch.load(file, weights_only=True)
+        for file in one.folder().glob("step-*.pt")
+    }
+    assert has == {2: False, 4: False, 5: True, 6: True}
+
+
 def test_what_was_not_kept_is_named() -> None:
     one = experiment()
     one.run()
@@ -79,3 +89,23 @@ def test_the_command_keeps_what_the_row_judges(tmp_path: Path, runs: Path) -> No
     assert done.exit_code == 0, done.output
     kept = sorted(file.name[:11] for file in runs.rglob("step-*.pt"))
     assert kept == ["step-000002", "step-000004", "step-000005", "step-000006"]
+
+
+def test_evaluating_keeps_the_last_and_the_best(tmp_path: Path, runs: Path) -> None:
+    row = tmp_path / "09_row.yml"
+    row.write_text(
+        "methods: {GN: {constraint: gn, loss: bce}}\nseeds: [0]\nnetwork_options: {width: 2, z_dim: 4}\n"
+        "steps: 6\ncheckpoint_every: 1\njudged_every: 2\nmetrics: classifier\nn_samples: 20\ndevice: cpu\n"
+        "references: {all: {}}\nbatch_critic: 4\nbatch_generator: 4\n"
+    )
+    for command in ("train", "evaluate"):
+        done = CliRunner().invoke(app, [command, "-f", str(row)], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    (file,) = runs.rglob("scores.json")
+    kept = json.loads(file.read_text())
+    way = {step: json.loads((file.parent / f"scores-{step:06d}.json").read_text()) for step in (2, 4, 6)}
+    assert kept["scores"] == way[6]["scores"]
+    (column, *_) = (name for name in kept["scores"] if name == kept["best"]["chosen_by"])
+    least = min(way, key=lambda step: way[step]["scores"][column])
+    assert kept["best"] == {"step": least, "chosen_by": column, "of": 3, "scores": way[least]["scores"]}
+    assert f"best by {column}, after {least} steps" in done.output

@@ -53,3 +53,20 @@ def test_a_rows_jobs_are_planned_and_what_is_done_is_not_redone(checkout: Path) 
     for flag in ("seed-0.trained", "seed-2.trained", "seed-0.judged", "seed-2.judged", "notebook.done"):
         (done / flag).touch()
     assert "Nothing to be done" in plan(checkout)
+
+
+@pytest.mark.slow
+def test_a_rows_twins_are_trained_before_its_notebook_by_jobs_of_their_own(checkout: Path) -> None:
+    full = checkout / "notebooks" / "full"
+    (full / "09_row_twin-other.yml").write_text("seeds: [1]\n")
+    row = "notebooks/full/09_row.yml"
+    planned = plan(checkout, "-p", "--config", f"rows={row}").splitlines()
+    told = dict(line.split() for line in planned if line.startswith(("train ", "judge ", "notebook ")))
+    assert told == {"train": "3", "judge": "3", "notebook": "1"}
+    twin = "gncompanion train -f notebooks/full/09_row_twin-other.yml --seed 1"
+    assert any(line.rstrip().endswith(twin) for line in planned)
+    done = checkout / "runs" / "workflow" / "09_row"
+    done.mkdir(parents=True)
+    for flag in ("seed-0.trained", "seed-2.trained", "seed-0.judged", "seed-2.judged"):
+        (done / flag).touch()
+    assert "notebook" in plan(checkout, "--config", f"rows={row}", "--until", "notebook")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
-from gncompanion.tools.files import locked, write
+from gncompanion.tools.files import locked, write, write_json
+from gncompanion.tools.markup import read_json
 
 
 @pytest.mark.parametrize("content", [b"", b"new", memoryview(b"a buffer, not copied")])
@@ -111,13 +113,17 @@ def entering(folder: Path) -> tuple[threading.Thread, threading.Event]:
     return thread, inside
 
 
-def test_others_wait_until_the_holder_leaves_or_dies(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_others_wait_until_the_holder_leaves_or_dies(
+    holder: subprocess.Popen[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert not is_free(tmp_path)
     waiting, inside = entering(tmp_path)
     assert not inside.wait(0.3)
     holder.kill()  # it has no time to unlock
     assert inside.wait(60)
     waiting.join()
+    named = f"process {holder.pid} on {platform.node()}"
+    assert capsys.readouterr().err == f"{tmp_path} waits for {named}, which uses it too\n"
 
 
 def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
@@ -174,3 +180,10 @@ def test_where_no_lock_can_be_made_nobody_waits(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "open", refuse)  # a folder's mode would not stop the superuser
     with locked(tmp_path), locked(tmp_path):
         pass
+
+
+def test_a_json_object_is_read_as_it_was_written(tmp_path: Path) -> None:
+    content = {"b": [1, 2.5, None], "a": {"ü": True}}
+    write_json(tmp_path / "made" / "file.json", content)
+    assert read_json(tmp_path / "made" / "file.json", remedy="") == content
+    assert (tmp_path / "made" / "file.json").read_text().startswith('{\n "a"')

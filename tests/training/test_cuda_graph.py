@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gncompanion import constraints, data
+from gncompanion.data import Images
 from gncompanion.models import build
 from gncompanion.training import LOSSES, WARM_UP, Captured, Networks, Schedule, Training, require_capturable
 from gncompanion.training import cuda_graph as graph_capture
+from gncompanion.training.distributed import Share
 
 DIGITS = data.load("digits")
 SMALL = {"steps": 8, "batch_critic": 6, "batch_generator": 5, "n_dis": 2, "log_every": 8}
@@ -151,7 +153,7 @@ def test_captured_is_the_plain_loop_bit_for_bit(constraint: str, precision: str)
     def run(*, captured: bool) -> Training:
         settings = {"precision": precision, "captured": captured, "lr_decay": "linear", "ema_decay": 0.9}
         done = training(constraint, device="cuda", **settings)
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
             done.run()
         return done
 
@@ -198,3 +200,34 @@ def test_channels_last_changes_the_order_of_memory_only(critic_and_images: tuple
     run.run()
     weights = [p for p in run.players.critic.parameters() if p.dim() == 4 and p.shape[1] > 1]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+
+
+def test_what_need_not_be_recorded_goes_on_without(stand_in: list[str]) -> None:
+    random, drawn = torch.Generator().manual_seed(0), []
+
+    def work() -> Tensor:
+        drawn.append(torch.rand(2, generator=random))
+        if stand_in[-1] == "record":
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return drawn[-1]
+
+    captured = Captured(work, random, required=False)
+    found = [captured() for _ in range(WARM_UP)]
+    with pytest.warns(UserWarning, match=r"cannot be captured: .* It goes on without\.$"):
+        found.append(captured())
+    found.append(captured())
+    again = torch.Generator().manual_seed(0)
+    assert all(torch.equal(one, torch.rand(2, generator=again)) for one in found)  # no draw was lost
+
+
+def test_the_default_captures_where_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device, processes, near, captured in [
+        ("cpu", 1, True, False),
+        ("cuda", 1, True, True),
+        ("cuda", 1, False, False),
+        ("cuda", 2, True, False),
+    ]:
+        run = training()
+        run.device, run.share = torch.device(device), Share(0, processes)
+        monkeypatch.setattr(Images, "lies_on", lambda self, device, near=near: near)
+        assert run._captured() is captured

@@ -129,6 +129,29 @@ def test_a_signal_stops_what_is_under_way_and_ends_what_is_not(
     assert signal.getsignal(number) is before
 
 
+DROPPED = """
+import os, signal, sys, time
+from pathlib import Path
+from gncompanion.training.long_run import LongRun
+
+class Unlucky:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)  # the handler runs here, where what it raises is dropped
+
+with LongRun(Path(sys.argv[1]), quiet=True):
+    Unlucky()
+    time.sleep(40)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no alarm")
+def test_a_signal_whose_exception_is_dropped_is_not_forgotten(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", DROPPED, tmp_path], capture_output=True, text=True)
+    assert "Exception ignored" in ended.stderr
+    assert ended.returncode == 128 + signal.SIGTERM
+
+
 def test_a_signal_in_the_last_step_is_not_forgotten(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
 

@@ -10,7 +10,15 @@ import torch
 from gncompanion.training import Schedule
 from gncompanion.training import loop as training
 
-COUNTS = ("steps", "n_dis", "batch_critic", "batch_generator", "log_every", "checkpoint_every")
+COUNTS = (
+    "steps",
+    "n_dis",
+    "batch_critic",
+    "batch_generator",
+    "accumulation",
+    "log_every",
+    "checkpoint_every",
+)
 BAD = [
     *(
         (name, value, "must be an integer from 1 on")
@@ -34,7 +42,7 @@ BAD = [
     *(
         (name, value, "must be True or False")
         for name in ("channels_last", "captured")
-        for value in (1, None)
+        for value in (1, "yes")
     ),
 ]
 
@@ -102,3 +110,28 @@ def test_tf32_is_on_inside_and_as_it_was_outside(precision: str) -> None:
         raise KeyError
     assert inside == (["tf32", "tf32"] if precision == "tf32" else before)
     assert [rule.fp32_precision for rule in rules] == before
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "processes", "channels_last", "captured"),
+    [
+        ("cpu", "bfloat16", 1, False, False),
+        ("cuda", "float32", 1, False, True),
+        ("cuda", "tf32", 1, True, True),
+        ("cuda", "bfloat16", 4, True, False),
+    ],
+)
+def test_the_device_decides_what_is_left_open(
+    device: str, precision: str, processes: int, channels_last: bool, captured: bool
+) -> None:
+    open_ = Schedule(precision=precision)
+    decided = open_.decided(torch.device(device), processes=processes)
+    assert (decided.channels_last, decided.captured) == (channels_last, captured)
+    said = Schedule(precision=precision, channels_last=not channels_last, captured=not captured)
+    assert said.decided(torch.device(device), processes=processes) == said
+
+
+def test_accumulation_divides_both_batches() -> None:
+    assert Schedule(batch_critic=4, batch_generator=8, accumulation=4).accumulation == 4
+    with pytest.raises(ValueError, match=r"^accumulation=4 must be a number that divides batch_generator=6$"):
+        Schedule(batch_critic=4, batch_generator=6, accumulation=4)
