@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from gncompanion.notebook import figures
 from gncompanion.notebook.claims import Ledger
+from gncompanion.notebook.display import show_in_few_colors
 from gncompanion.notebook.parameters import declared_kinds, declared_parameters, injected_names
 from gncompanion.tools import checks, paths
 from gncompanion.tools.markup import read_json
@@ -145,6 +146,7 @@ class Notebook:
             device: Device on which they ran, as torch names it.
             data_digest: Digest of the data set that they saw.
         """
+        show_in_few_colors()  # here, since the first cell with pyplot makes Jupyter's own way the last one
         figures.save(
             figure,
             self.figure_name(slug),
