@@ -13,9 +13,11 @@ from gncompanion.lipschitz.exact import exact_lipschitz
 from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
 from gncompanion.lipschitz.normalized_scan import (
     NormalizedScan,
+    Walks,
     normalized_ends,
     rises_and_jumps,
     scan_normalized,
+    walk_uphill,
 )
 from gncompanion.lipschitz.operators import (
     Estimate,
@@ -32,6 +34,7 @@ __all__ = [
     "JacobianNorms",
     "LineScan",
     "NormalizedScan",
+    "Walks",
     "exact_lipschitz",
     "exact_operator_norm",
     "input_gradient_norms",
@@ -47,4 +50,5 @@ __all__ = [
     "scan_normalized",
     "upper_operator_norm",
     "upper_products",
+    "walk_uphill",
 ]

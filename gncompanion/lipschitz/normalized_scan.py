@@ -8,15 +8,18 @@ in f, and so along the segment. `line_scan` finds the pieces.
 Source: Wu et al., 2109.02235, for D̂; the scan is ours.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gncompanion.input_gradient import gradient_norm, value_and_input_gradient
 from gncompanion.lipschitz.line_scan import LineScan, piece_gradients, scan_line
 from gncompanion.lipschitz.sequential import SequentialCritic
 
-__all__ = ["NormalizedScan", "normalized_ends", "rises_and_jumps", "scan_normalized"]
+__all__ = ["NormalizedScan", "Walks", "normalized_ends", "rises_and_jumps", "scan_normalized", "walk_uphill"]
 
 
 class NormalizedScan(NamedTuple):
@@ -84,6 +87,60 @@ def rises_and_jumps(critic: SequentialCritic, x: Tensor, y: Tensor) -> Tensor:
     """
     scans = [scan_normalized(critic, *ends) for ends in zip(y, x, strict=True)]
     return torch.stack([torch.stack([scan.rises.sum(), scan.jumps.sum()]) for scan in scans])
+
+
+class Walks(NamedTuple):
+    """Walks of N samples up a critic's gradient, straight, to T places.
+
+    Attributes:
+        changes: At each place how much D̂ has risen since the start, how much of this on pieces, how much by
+            jumps, and the sum of the jumps' absolute values, (N, 4, T), float64.
+        cosine: The least cosine between ∇D̂ and ∇D at the N starts.
+        steepest: The greatest ‖∇D̂‖ there.
+    """
+
+    changes: Tensor
+    cosine: float
+    steepest: float
+
+
+def walk_uphill(critic: nn.Module, x: Tensor, places: Tensor) -> Walks:
+    """Walk from each sample along the critic's gradient there, and split the rise of D̂ exactly.
+
+    Args:
+        critic: The critic f itself, float64.
+        x: Where to start, (N, *shape), float64; nowhere with ∇f = 0.
+        places: Distances from the start, (T,), rising from 0.
+
+    Returns:
+        The walks.
+
+    Raises:
+        ValueError: `scan_line` refuses the critic or a walk.
+    """
+    both: list[Callable[..., Tensor]] = [critic, partial(_normalized, critic)]
+    g, g_hat = (value_and_input_gradient(h, x, method="autograd")[1].detach() for h in both)
+    size, size_hat = (t.flatten(1).norm(dim=1) for t in (g, g_hat))
+    cosine = ((g * g_hat).flatten(1).sum(1) / (size * size_hat)).min().item()
+    uphill = g / size.reshape(-1, *[1] * (g.ndim - 1))
+    changes = [_changes(critic, *start, places.double()) for start in zip(x, uphill, strict=True)]
+    return Walks(torch.stack(changes), cosine, size_hat.max().item())
+
+
+def _normalized(critic: nn.Module, x: Tensor) -> Tensor:
+    f, g = value_and_input_gradient(critic, x, method="autograd")
+    return f / (gradient_norm(f, g) + f.abs())
+
+
+def _changes(critic: nn.Module, start: Tensor, direction: Tensor, places: Tensor) -> Tensor:
+    """What `Walks.changes` says of one sample, (4, T)."""
+    torn = scan_normalized(critic, start, start + places[-1] * direction)
+    passed = torch.searchsorted(torn.scan.crossings * places[-1], places)
+    parts = (torn.jumps, torn.jumps.abs())
+    net, total = (torch.cat([torch.zeros(1, dtype=torch.float64), p]).cumsum(0)[passed] for p in parts)
+    with torch.no_grad():
+        rise = _normalized(critic, torn.scan.at(places / places[-1])).detach() - torn.ends[0, 0]
+    return torch.stack([rise, rise - net, net, total])
 
 
 def normalized_ends(scan: LineScan, norm: Tensor) -> Tensor:

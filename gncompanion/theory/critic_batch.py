@@ -8,6 +8,9 @@ Automatic differentiation of these lines takes the gates for constants, as that 
 gradient is that of `GradientNorm` and backpropagation, blind to the jumps of D̂ where a gate turns. Without
 differentiation they are a fast objective for optimizers that need values only.
 
+A smooth critic has Softplus(β) for ReLU, and sigmoid(β z) for gates, which move with x and W. With its gates
+*frozen* n is differentiated as if they did not: what automatic differentiation does to a ReLU network always.
+
 A critic's numbers are those of `MLPCritic`, in the order of its `parameters()`. The contest is
 
     V(θ) = E_P D̂_θ − E_Q D̂_θ        for finite P and Q, one pair for each row.
@@ -24,14 +27,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from gncompanion.constraints.gradient_norm import FORMULAS
+from gncompanion.constraints.gradient_norm import ratio
 from gncompanion.models import MLPCritic
 from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools.checks import require
 
-__all__ = ["Contest", "Shape", "fresh_critics", "values_and_gradients"]
+__all__ = ["Contest", "Shape", "fresh_critics", "split_layers", "values_and_gradients"]
 
 
 class Shape(NamedTuple):
@@ -66,15 +70,30 @@ class Shape(NamedTuple):
 
     def layers(self, theta: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Split rows of numbers into weights and biases: (R, P) -> [(R, out, in), (R, 1, out)] per layer."""
-        sizes = [self.in_dim, *[self.width] * self.depth, 1]
-        found, at = [], 0
-        for n_in, n_out in pairwise(sizes):
-            weight = theta[:, at : at + n_in * n_out].view(-1, n_out, n_in)
-            at += n_in * n_out
-            found.append((weight, theta[:, None, at : at + n_out]))
-            at += n_out
-        require("numbers of a critic", theta.shape[1], theta.shape[1] == at, f"{at} for {self}")
-        return found
+        return split_layers(theta, [self.in_dim, *[self.width] * self.depth, 1])
+
+
+def split_layers(theta: Tensor, sizes: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    """Split rows of a perceptron's numbers, in the order of its `parameters()`, into weights and biases.
+
+    Args:
+        theta: The numbers, (R, P).
+        sizes: Units of each layer, those of the input first.
+
+    Returns:
+        For each layer its weights (R, out, in) and biases (R, 1, out).
+
+    Raises:
+        ValueError: A row has more or fewer numbers than such a perceptron.
+    """
+    found, at = [], 0
+    for n_in, n_out in pairwise(sizes):
+        weight = theta[:, at : at + n_in * n_out].reshape(-1, n_out, n_in)
+        at += n_in * n_out
+        found.append((weight, theta[:, None, at : at + n_out]))
+        at += n_out
+    require("numbers of a perceptron", theta.shape[1], theta.shape[1] == at, f"{at} for layers of {sizes}")
+    return found
 
 
 def fresh_critics(shape: Shape, seeds: Sequence[int]) -> Tensor:
@@ -94,13 +113,17 @@ def fresh_critics(shape: Shape, seeds: Sequence[int]) -> Tensor:
     )
 
 
-def values_and_gradients(shape: Shape, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute every critic's values and input gradients, differentiable in theta.
+def values_and_gradients(
+    shape: Shape, theta: Tensor, x: Tensor, *, beta: float | None = None, frozen: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Compute every critic's values and input gradients, differentiable in theta and x.
 
     Args:
         shape: The critics' sizes.
         theta: Their numbers, (R, P).
         x: Their points, (R, N, d).
+        beta: Sharpness β of Softplus activations; None = ReLU.
+        frozen: Whether g is differentiated as if gates did not move; with ReLU it always is.
 
     Returns:
         f (R, N) and g (R, N, d).
@@ -109,8 +132,9 @@ def values_and_gradients(shape: Shape, theta: Tensor, x: Tensor) -> tuple[Tensor
     h, gates = x, []
     for weight, b in hidden:
         z = torch.baddbmm(b, h, weight.mT)
-        gates.append((z > 0).to(z.dtype))
-        h = z * gates[-1]
+        gate = (z > 0).to(z.dtype) if beta is None else torch.sigmoid(beta * z)
+        h = z * gate if beta is None else softplus(z, beta=beta)
+        gates.append(gate.detach() if frozen else gate)
     f = torch.baddbmm(bias, h, last.mT)[..., 0]
     back = last.expand(-1, x.shape[1], -1)
     for (weight, _), gate in zip(reversed(hidden), reversed(gates), strict=True):
@@ -140,7 +164,8 @@ class Contest:
         """Compute V = E_P D̂ − E_Q D̂: theta (S, P) or (S, K, P) -> (S,) or (S, K), from −2 to 2."""
         copies = 1 if theta.ndim == 2 else theta.shape[1]
         x = torch.cat([self.real, self.fake], dim=1).to(theta.dtype).repeat_interleave(copies, 0)
-        scores = _normalized(*values_and_gradients(self.shape, theta.flatten(0, -2), x))
+        f, g = values_and_gradients(self.shape, theta.flatten(0, -2), x)
+        scores = ratio(f, torch.linalg.vector_norm(g, dim=-1) + f.abs())
         n = self.real.shape[1]
         return (scores[:, :n].mean(1) - scores[:, n:].mean(1)).view(theta.shape[:-1])
 
@@ -156,7 +181,3 @@ class Contest:
             n = torch.linalg.vector_norm(g, dim=-1)
             size = (n + f.abs()).square()
             return torch.where(size == 0, 0.0, n / size.masked_fill(size == 0, 1.0))[..., None] * g
-
-
-def _normalized(f: Tensor, g: Tensor) -> Tensor:
-    return FORMULAS["gn"](f.flatten(), g.flatten(0, 1)).view_as(f)

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from gncompanion import GradientNorm
+from gncompanion import GradientNorm, value_and_input_gradient
 from gncompanion.lipschitz import (
     normalized_ends,
     piece_gradients,
     rises_and_jumps,
     scan_line,
     scan_normalized,
+    walk_uphill,
 )
 from tests.helpers.scanned_critics import CRITICS, ROUNDING, every_critic, hinges, point, segment
 
@@ -61,3 +62,21 @@ def test_rises_and_jumps_add_up_to_the_differences(kind: str) -> None:
     assert (parts.sum(1) - (score(x) - score(y))).abs().max() <= ROUNDING
     assert (parts[:, 0].abs() <= (x - y).flatten(1).norm(dim=1)).all()  # the pieces' slope is 1 at most
     assert torch.equal(parts[0], rises_and_jumps(critic, x[:1], y[:1])[0])
+
+
+@every_critic
+def test_a_walk_uphill_splits_the_rise_of_the_normalized_critic(kind: str) -> None:
+    make, shape = CRITICS[kind]
+    critic, places = make(8), torch.tensor([0.0, 0.1, 0.5])
+    x = torch.stack(segment(8, *shape))
+    walks = walk_uphill(critic, x, places)
+    _, g = value_and_input_gradient(critic, x)
+    uphill = g.detach() / g.detach().flatten(1).norm(dim=1).view(-1, *[1] * len(shape))
+    score = GradientNorm(critic)
+    for k, place in enumerate(places.tolist()):
+        rise, on_pieces, net, total = walks.changes[:, :, k].unbind(1)
+        assert (score(x + place * uphill) - score(x) - rise).abs().max() <= ROUNDING
+        assert (on_pieces + net - rise).abs().max() <= ROUNDING
+        assert (net.abs() <= total + ROUNDING).all() and (on_pieces.abs() <= place + ROUNDING).all()
+    assert abs(walks.cosine - 1) <= 1e-9 and 0 < walks.steepest <= 1 + 1e-9
+    assert walks.changes[:, 3, -1].max() > 0  # some jump was met

@@ -76,5 +76,5 @@ def test_a_critic_that_is_0_everywhere_scores_0() -> None:
 
 
 def test_numbers_of_another_critic_are_refused() -> None:
-    with pytest.raises(ValueError, match="numbers of a critic=16 must be 17 for Shape"):
+    with pytest.raises(ValueError, match="numbers of a perceptron=16 must be 17 for layers of"):
         contest(Shape(2, 4, 1), runs=1).value(torch.zeros(1, 16).double())
