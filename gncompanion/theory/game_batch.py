@@ -189,7 +189,8 @@ class GameBatch:
                 x = torch.cat([self._real(n), self._fake(n)], dim=1)
             score = self.scores(self.critics, self.moved(x))
             real, fake = score.split(n, dim=1)
-            loss = sum(CRITICS_LOSSES[k](real[rows], fake[rows]) for k, rows in by_loss.items())
+            losses = [CRITICS_LOSSES[k](real[rows], fake[rows]) for k, rows in by_loss.items()]
+            loss = sum(losses[1:], losses[0])
             (self.critics.grad,) = torch.autograd.grad(loss, self.critics)
             self.critics.grad *= self._learning
             self._adams[0].step()
