@@ -4,30 +4,32 @@
     python -m benchmarks.depth hurried sn-operator --depths 3
     python -m benchmarks.depth --gather         writes benchmarks/depth.json from all of them
 
-Scikit-learn's digits, critics of 3, 6 and 9 convolutions under operator SN and GN, the Wasserstein loss: the runs of
-notebook 04, seeds side by side (`benchmarks.side_by_side`). "usual" is the notebook's rate 5·10⁻⁴, seeds 0 to 4;
-"hurried" is eight times that, seeds 0 to 9. Every run is looked at again and again: 512 real and as many
-generated samples, the same in all runs but for what the generators make of the noise.
+Scikit-learn's digits, critics of 3, 6 and 9 convolutions under operator SN and GN, the Wasserstein loss: the
+runs of notebook 04, seeds side by side (`benchmarks.side_by_side`). "usual" is the notebook's rate 5·10⁻⁴,
+seeds 0 to 4; "hurried" is eight times that, seeds 0 to 9. Every run is looked at again and again: 512 real
+and as many generated samples, the same in all runs but for what the generators make of the noise.
 
 The criteria, written down before the runs. "The median of the runs" is that over seeds.
 
     sn-too-flat            holds if the median of SN's L_D lies below 0.7 at each depth and each look after
                            step 0
-    sn-flatter-with-depth  holds if at each look the median of L_D falls by a tenth at least from 3 to 6 and from 6 to 9
-                           convolutions; "holds if the critic is fresh" if it does at step 0 and not later;
-                           else it fails
+    sn-flatter-with-depth  holds if at each look the median of L_D falls by a tenth at least from 3 to 6 and
+                           from 6 to 9 convolutions; "holds if the critic is fresh" if it does at step 0 and
+                           not later; else it fails
     gn-flatter-with-depth  the same for the median slope of GN's critics, real and generated samples together,
                            after step 0
-    sn-typically-steeper   that SN's critic is steeper than GN's at the typical generated sample: holds if at each depth
-                           and each look after step 0 the median over the samples, then over the runs, is greater
-    sn-underestimates      holds if SN's critics report less than half of the exact W1, less its floor between two
-                           sets of real samples, in every run and at each look after step 0
+    sn-typically-steeper   that SN's critic is steeper than GN's at the typical generated sample: holds if at
+                           each depth and each look after step 0 the median over the samples, then over the
+                           runs, is greater
+    sn-underestimates      holds if SN's critics report less than half of the exact W1, less its floor between
+                           two sets of real samples, in every run and at each look after step 0
     stuck                  a run is stuck at a look if its L_D is less than half the median of the runs of the
                            same method and depth at the usual rate, at the nearest look
-    deep-gn                "deep GN critics are not always stable" holds if a run of 9 convolutions at the usual rate is
-                           stuck at the last look; "holds if the learning rate is high" if only hurried ones are; depth
-                           is to blame only if at least three more of the ten are stuck with 9
-                           convolutions than with 3, and GN only if at least three more are than of SN's
+    deep-gn                "deep GN critics are not always stable" holds if a run of 9 convolutions at the
+                           usual rate is stuck at the last look; "holds if the learning rate is high" if only
+                           hurried ones are; depth is to blame only if at least three more of the ten are
+                           stuck with 9 convolutions than with 3, and GN only if at least three more are than
+                           of SN's
 """
 
 from __future__ import annotations

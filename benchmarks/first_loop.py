@@ -1,17 +1,18 @@
-"""Notebook 00's loop with and without its one line, at several learning rates: where gradient normalization helps.
+"""Notebook 00's loop with and without its one line, at several learning rates: where normalization helps.
 
-    python -m benchmarks.first_loop        trains, seed by seed, and keeps benchmarks/first_loop.json up to date
+    python -m benchmarks.first_loop    trains, seed by seed, and keeps benchmarks/first_loop.json up to date
 
 The same networks, data (scikit-learn's digits), hinge loss, batches and seeds; the only difference is
-`critic = GradientNorm(critic)`. Three rates of Adam for both networks, the notebook's and 4 and 16 times that;
+`critic = GradientNorm(critic)`. Three rates of Adam for both networks, the notebook's, 4 and 16 times that;
 looks at 125, 250 and 500 steps, at 512 generated samples beside 512 real ones. 250 and 500 decide.
 
-The criterion, written down before the runs. At a rate the loop "trains" if at both of the deciding looks the median over
-five seeds of the exact W1 is at most half of what it was before training, its floor between two sets of real
-samples taken off, and the median of the mean difference between two generated pictures is at least half that of real
-ones (no collapse). The claim "the line lets the loop train at rates at which it does not train without" holds if there is such a
-rate among the three and none of the reverse kind; it fails if there is none; "holds if the rate is …" otherwise.
-Beside it, at each rate, in how many seeds the line's W1 is the smaller one at step 500.
+The criterion, written down before the runs. At a rate the loop "trains" if at both of the deciding looks the
+median over five seeds of the exact W1 is at most half of what it was before training, its floor between two
+sets of real samples taken off, and the median of the mean difference between two generated pictures is at
+least half that of real ones (no collapse). The claim "the line lets the loop train at rates at which it does
+not train without" holds if there is such a rate among the three and none of the reverse kind; it fails if
+there is none; "holds if the rate is …" otherwise. Beside it, at each rate, in how many seeds the line's W1 is
+the smaller one at step 500.
 """
 
 from __future__ import annotations

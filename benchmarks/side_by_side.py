@@ -1,12 +1,12 @@
-"""Several runs of one GAN side by side, as one network whose groups never meet: many seeds for little more than one.
+"""Several runs of one GAN side by side, as one network whose groups never meet: many seeds at once.
 
     run r's channels are channels r·C … (r + 1)·C − 1 of every layer: convolutions of R groups
     each run draws its samples from its own stream, in the order of `gncompanion.training`
 
 The runs are those of `Experiment`, with the same weights and samples, up to rounding (a test compares them),
-for the Wasserstein loss, one critic step a generator step, a constant rate, the DCGAN's generator and the critic
-of Theorem 5, under operator SN or GN. On small pictures a step costs mostly calls, and ten runs in one call cost
-little more than one.
+for the Wasserstein loss, one critic step a generator step, a constant rate, the DCGAN's generator and the
+critic of Theorem 5, under operator SN or GN. On small pictures a step is mostly calls, and ten runs in one
+call cost what three or four cost one by one.
 
 GN's critic step is two plain passes (notebook 06): one at x for f, its gradient g and the gates, and one with
 these gates frozen at the foot x − f g / n², whose weight gradient, times n / (n + |f|)², is GN's.
@@ -180,10 +180,10 @@ class SideBySide:
             return self.apart(self._generate(z.repeat(1, self.runs)))
 
     def measure(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute scores and slopes of the critics at samples of their own: x (R, N, C, H, W) -> (R, N) each."""
+        """Compute the critics' scores and slopes at samples of their own: (R, N, C, H, W) -> (R, N) each."""
         joined = x.transpose(0, 1).flatten(1, 2)
         starts = [layer.start for layer in self.critic]
-        f, g, n = self._plain(joined)
+        f, _, n = self._plain(joined)
         for layer, start in zip(self.critic, starts, strict=True):
             layer.start = start
         if not self.is_gn:
@@ -231,9 +231,8 @@ class SideBySide:
         """The loss, or under GN what has its gradient: n / (n + |f|)² times the critic's own."""
         f, g, n = self._plain(fake)
         if self.is_gn:
-            g = g * (n / (n + f.abs()).square()).repeat_interleave(fake.shape[1] // self.runs, dim=1)[
-                ..., None, None
-            ]
+            shares = (n / (n + f.abs()).square()).repeat_interleave(fake.shape[1] // self.runs, dim=1)
+            g = g * shares[..., None, None]
         return -(g * fake).sum() / len(fake)
 
     def _descend(self, name: str, loss: Tensor) -> None:
