@@ -36,7 +36,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -88,25 +89,24 @@ def looked_at(runs: SideBySide, judge: Classifier) -> dict[str, list[float]]:
         "reported": score_real.mean(1) - score_fake.mean(1),
         "W1": torch.tensor([exact_w1(real, own) for own in fake]),
         "W1 between real samples": torch.tensor([exact_w1(real, again)] * runs.runs),
-        "classifier's score": torch.tensor([inception_score(judge(to_uint8(own))[1]) for own in fake]),
+        "classifier's score": torch.tensor([inception_score(judge(to_uint8(own))[1])[0] for own in fake]),
     }
     return {name: [round(value, 5) for value in values.tolist()] for name, values in found.items()}
 
 
-def train(kind: str, method: str, depth: int, last: int) -> None:
-    """Train all seeds of one setting, and keep what every look sees as soon as it has seen it."""
+def train(kind: str, method: str, depths: Sequence[int], last: int) -> None:
+    """Train all seeds of some settings from look to look, and keep what is seen as soon as it is."""
     rate, n_seeds, looks = RATES[kind]
     data = digits()
     judge = train_classifier(data.images, data.labels, seed=0)
-    runs = SideBySide([experiment(method, depth, rate, seed) for seed in range(n_seeds)])
-    found: dict[str, Any] = {"rate": rate, "seeds": n_seeds, "looks": {}}
-    for look in [look for look in looks if look <= last]:
-        runs.train(look)
-        found["looks"][look] = looked_at(runs, judge)
-        file = PARTS / f"{kind}-{method}-{depth}.json"
-        write(file, (json.dumps(found, indent=1) + "\n").encode())
-        print(kind, method, depth, look, {k: v for k, v in found["looks"][look].items() if "real" not in k})
-        sys.stdout.flush()
+    runs = {d: SideBySide([experiment(method, d, rate, seed) for seed in range(n_seeds)]) for d in depths}
+    seen: dict[int, dict[int, Any]] = {depth: {} for depth in depths}
+    for look, depth in product([look for look in looks if look <= last], depths):
+        runs[depth].train(look)
+        seen[depth][look] = looked_at(runs[depth], judge)
+        content = {"rate": rate, "seeds": n_seeds, "looks": seen[depth]}
+        write(PARTS / f"{kind}-{method}-{depth}.json", (json.dumps(content, indent=1) + "\n").encode())
+        print(kind, method, depth, look, {name: seen[depth][look][name] for name in ("L_D", "reported")})
 
 
 def gather() -> None:
@@ -137,8 +137,7 @@ def main() -> None:
     if options.gather:
         gather()
         return
-    for depth in options.depths:
-        train(options.kind, options.method, depth, options.last)
+    train(options.kind, options.method, options.depths, options.last)
 
 
 if __name__ == "__main__":
