@@ -4,15 +4,15 @@
 
 The same networks, data (scikit-learn's digits), hinge loss, batches and seeds; the only difference is
 `critic = GradientNorm(critic)`. Three rates of Adam for both networks, the notebook's, 4 and 16 times that;
-looks at 125, 250 and 500 steps, at 512 generated samples beside 512 real ones. 250 and 500 decide.
+looks at 125 and 250 steps, both of which decide, at 512 generated samples beside 512 real ones.
 
-The criterion, written down before the runs. At a rate the loop "trains" if at both of the deciding looks the
-median over five seeds of the exact W1 is at most half of what it was before training, its floor between two
+The criterion, written down before the runs. At a rate the loop "trains" if at both looks the median
+over five seeds of the exact W1 is at most half of what it was before training, its floor between two
 sets of real samples taken off, and the median of the mean difference between two generated pictures is at
 least half that of real ones (no collapse). The claim "the line lets the loop train at rates at which it does
 not train without" holds if there is such a rate among the three and none of the reverse kind; it fails if
 there is none; "holds if the rate is …" otherwise. Beside it, at each rate, in how many seeds the line's W1 is
-the smaller one at step 500.
+the smaller one at step 250. Of seed 0 eight pictures a look are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools import paths
 from gncompanion.tools.files import write
 
-RATES, SEEDS, LOOKS, N, BATCH = (5e-4, 2e-3, 8e-3), (0, 1, 2, 3, 4), (0, 125, 250, 500), 512, 64
+RATES, SEEDS, LOOKS, N, BATCH = (5e-4, 2e-3, 8e-3), (0, 1, 2, 3, 4), (0, 125, 250), 512, 64
 RESULT = paths.root() / "benchmarks" / "first_loop.json"
 
 
@@ -59,7 +59,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
     return generator, critic
 
 
-def run(rate: float, seed: int, *, wrapped: bool) -> dict[str, list[float]]:
+def run(rate: float, seed: int, *, wrapped: bool) -> dict[str, list[Any]]:
     """One training: what its looks see."""
     data = digits()
     torch.manual_seed(seed)
@@ -68,7 +68,7 @@ def run(rate: float, seed: int, *, wrapped: bool) -> dict[str, list[float]]:
         critic = GradientNorm(critic)
     noise = torch.Generator().manual_seed(seed)
     adam = [torch.optim.Adam(network.parameters(), rate, (0.0, 0.9)) for network in (critic, generator)]
-    seen: dict[str, list[float]] = {"W1": [], "difference": []}
+    seen: dict[str, list[Any]] = {"W1": [], "difference": []} | ({} if seed else {"pictures": []})
     for step in range(LOOKS[-1] + 1):
         if step in LOOKS:
             look(seen, generator, data.sample(N, torch.Generator().manual_seed(10**6))[0])
@@ -99,11 +99,13 @@ def take_steps(
 
 
 @torch.no_grad()
-def look(seen: dict[str, list[float]], generator: nn.Module, real: Tensor) -> None:
+def look(seen: dict[str, list[Any]], generator: nn.Module, real: Tensor) -> None:
     """Note how far 512 generated samples are from real ones, and from each other."""
     fake = generator(torch.randn(N, 64, generator=torch.Generator().manual_seed(10**6 + 1)))
     seen["W1"].append(round(exact_w1(real, fake), 4))
     seen["difference"].append(round(mean_difference(fake), 4))
+    if "pictures" in seen:  # 0 is black and 16 is white, as in the data
+        seen["pictures"].append(((fake[:8] + 1) * 8).round().int().flatten(1).tolist())
 
 
 def main() -> None:
@@ -123,7 +125,7 @@ def main() -> None:
         for rate in RATES:
             for way in found:
                 found[way][f"{rate:g}"].append(run(rate, seed, wrapped=way == "with"))
-                print(seed, rate, way, found[way][f"{rate:g}"][-1], flush=True)
+                print(seed, rate, way, found[way][f"{rate:g}"][-1]["W1"], flush=True)
         write(RESULT, (json.dumps(result | found, ensure_ascii=False) + "\n").encode())
 
 
