@@ -25,6 +25,7 @@ from gncompanion.notebook import figures
 from gncompanion.notebook.claims import Ledger
 from gncompanion.notebook.parameters import declared_kinds, declared_parameters, injected_names
 from gncompanion.tools import checks, paths
+from gncompanion.tools.markup import read_json
 from gncompanion.tools.names import require_known
 from gncompanion.tools.refusals import explained, require_writable
 
@@ -153,6 +154,22 @@ class Notebook:
             device=device,
             data_digest=data_digest,
         )
+
+    def result(self, program: str) -> dict[str, Any]:
+        """Read what one of the programs in benchmarks/ has found, which takes longer than a notebook may.
+
+        Args:
+            program: The program's name, "jumps_controls".
+
+        Returns:
+            The content of benchmarks/<program>.json.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It holds something else than a JSON object.
+        """
+        file = paths.root() / "benchmarks" / f"{program}.json"
+        return read_json(file, remedy=f"python -m benchmarks.{program} makes it anew")
 
     def require(self, name: str, condition: bool, *, valid: str) -> Any:
         """Refuse a parameter's value unless a condition holds.

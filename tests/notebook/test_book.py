@@ -89,6 +89,18 @@ def test_saves_under_the_runs_name(checkout: Path, monkeypatch: pytest.MonkeyPat
     assert calls == [((figure, "04_depth-n_layers=8"), options)]
 
 
+def test_a_programs_result_is_read_or_its_program_named(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "root", lambda: checkout)
+    (checkout / "benchmarks").mkdir()
+    (checkout / "benchmarks" / "slow.json").write_text('{"seeds": [0, 1]}')
+    assert book().result("slow") == {"seeds": [0, 1]}
+    (checkout / "benchmarks" / "slow.json").write_text("[0, 1]")
+    with pytest.raises(ValueError, match=r"python -m benchmarks\.slow makes it anew"):
+        book().result("slow")
+
+
 def test_the_ledger_has_the_runs_name(checkout: Path, figures_folder: Path) -> None:
     run = book(n_layers=8)
     run.claims.record("a", "A.", source="001", verdict="holds")
