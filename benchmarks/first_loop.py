@@ -121,7 +121,10 @@ def main() -> None:
         "provenance": provenance("00_start_here"),
     }
     found: dict[str, Any] = {way: {f"{rate:g}": [] for rate in RATES} for way in ("with", "without")}
-    for seed in SEEDS:
+    if RESULT.exists():  # seeds that are done are kept; delete the file to begin anew
+        kept = json.loads(RESULT.read_text(encoding="utf-8"))
+        found = {way: kept[way] for way in found}
+    for seed in SEEDS[len(found["with"][f"{RATES[0]:g}"]) :]:
         for rate in RATES:
             for way in found:
                 found[way][f"{rate:g}"].append(run(rate, seed, wrapped=way == "with"))
