@@ -4,6 +4,9 @@
 
 f_x is the critic with the gates of x. Its zeros are a hyperplane, and x' is the point of it nearest to x. It
 may lie outside the piece, where the critic itself has other values.
+
+Two points lie on one piece if all gates agree there. Equal gradients do not show it: relu(x) − relu(x − 1) +
+relu(x − 2) has the slope 1 on two pieces, and 0 between them.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 
 from gncompanion.input_gradient.per_sample import broadcast
 
-__all__ = ["foot_point", "frozen_gates"]
+__all__ = ["foot_point", "frozen_gates", "gate_pattern"]
 
 WITHOUT_GATES = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, nn.Identity, nn.Sequential)
 
@@ -56,10 +59,7 @@ def frozen_gates(critic: nn.Module, x: Tensor) -> Iterator[None]:
     Raises:
         ValueError: The critic has other modules than are known to be linear.
     """
-    leaves = [module for module in critic.modules() if not list(module.children())]
-    for module in leaves:
-        if not isinstance(module, (*WITHOUT_GATES, nn.ReLU, nn.LeakyReLU)):
-            raise ValueError(f"{type(module).__name__} has no gates that could be frozen: take nn.LeakyReLU")
+    activations = _activations(critic)
     gates: dict[nn.Module, Tensor] = {}
 
     def freeze(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -69,7 +69,6 @@ def frozen_gates(critic: nn.Module, x: Tensor) -> Iterator[None]:
     def apply(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         return gates[module] * inputs[0]
 
-    activations = [module for module in leaves if isinstance(module, nn.ReLU | nn.LeakyReLU)]
     with ExitStack() as recording, torch.no_grad():
         for activation in activations:
             recording.callback(activation.register_forward_hook(freeze).remove)
@@ -78,3 +77,46 @@ def frozen_gates(critic: nn.Module, x: Tensor) -> Iterator[None]:
         for activation in activations:
             frozen.callback(activation.register_forward_hook(apply).remove)
         yield
+
+
+@torch.no_grad()
+def gate_pattern(critic: nn.Module, x: Tensor) -> Tensor:
+    """Tell which units are on at each sample: equal rows are samples on one linear piece.
+
+    A piece is cut out by half-spaces, so that the segment between two of its points stays inside it.
+
+    Args:
+        critic: Critic whose activations are `nn.ReLU` and `nn.LeakyReLU` modules.
+        x: Samples, (N, ...).
+
+    Returns:
+        Truth values, (N, units), in the order in which the units are computed.
+
+    Raises:
+        ValueError: The critic has other modules than are known to be linear, or none with gates.
+
+    Example:
+        >>> gate_pattern(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), torch.zeros(3, 1)).shape
+        torch.Size([3, 1])
+    """
+    patterns: list[Tensor] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        patterns.append((inputs[0] > 0).flatten(1))
+
+    activations = _activations(critic)
+    if not activations:
+        raise ValueError("the critic has no ReLU or LeakyReLU: it is one affine piece")
+    with ExitStack() as hooks:
+        for activation in activations:
+            hooks.callback(activation.register_forward_hook(note).remove)
+        critic(x)
+    return torch.cat(patterns, dim=1)
+
+
+def _activations(critic: nn.Module) -> list[nn.Module]:
+    leaves = [module for module in critic.modules() if not list(module.children())]
+    for module in leaves:
+        if not isinstance(module, (*WITHOUT_GATES, nn.ReLU, nn.LeakyReLU)):
+            raise ValueError(f"{type(module).__name__} has no gates that could be frozen: take nn.LeakyReLU")
+    return [module for module in leaves if isinstance(module, nn.ReLU | nn.LeakyReLU)]
