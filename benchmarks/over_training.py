@@ -17,12 +17,12 @@ samples, medians are over five seeds.
 
 01, digits: the critic that estimates W1 best makes the best GAN unless GP and one-sided GP, each of which
 estimates W1, end with a median W1 more than 1.1 times GN's, with one critic step (the notebook's runs) and
-with five (here). A trap is seen if, with one critic step, two-sided GP's median report at 30 steps is negative
-and one-sided GP's is not.
+with five (here). A trap is seen if, with one critic step, two-sided GP's median report at 30 steps is
+negative and one-sided GP's is not.
 
-11, the ring: WGAN-GP's best r(x) is worse than the divergence's worst if the least of its medians exceeds the
-greatest of the divergence's: at every look of the long runs but the first, and, in the sweep, with each penalty
-at the learning rate that is best for it at `real-fake`, with one critic step and with five.
+11, the ring: WGAN-GP's best r(x) is worse than the divergence's worst if the least of its medians exceeds
+the greatest of the divergence's: at every look of the long runs but the first, and, in the sweep, with each
+penalty at the learning rate that is best for it at `real-fake`, with one critic step and with five.
 """
 
 import argparse

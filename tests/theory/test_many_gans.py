@@ -17,7 +17,11 @@ RULES = {
     "wgan-div": (Rule("wgan-div", 2.0, at="real"), "wgan-div", {"at": "real"}),
     "gn": (Rule("gn"), "gn", {}),
     "sn": (Rule("sn"), "sn", {"n_iterations": 400}),
-    "sn-regularization": (Rule("sn-regularization", 0.5), "sn-regularization", {"weight": 0.5, "n_iterations": 40}),
+    "sn-regularization": (
+        Rule("sn-regularization", 0.5),
+        "sn-regularization",
+        {"weight": 0.5, "n_iterations": 40},
+    ),
 }
 
 
@@ -69,8 +73,8 @@ def test_a_run_does_not_depend_on_the_others() -> None:
 
 
 def test_games_bring_the_distance_down() -> None:
-    games = Games(data.load("ring"), Rule("gn"), [0, 1], rate=5e-3, rate_generator=5e-3, width=32)
-    found = train_games(games, [0, 60], n_samples=100)
+    games = Games(data.load("ring"), Rule("gn"), [0, 1], n_dis=3, depth=3)
+    found = train_games(games, [0, 80], n_samples=100)
     before, after = found["w1"]
     assert max(after) < 0.8 * min(before)
 
