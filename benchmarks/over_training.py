@@ -121,7 +121,7 @@ def main() -> None:
     for name, found in parts[options.notebook]():
         content["runs"][name] = found
         print(name, [[round(value, 2) for value in row] for row in found["w1"]][-1], flush=True)
-        write(options.output, to_json(content).encode())
+        write(options.output, (to_json(content, levels=2) + "\n").encode())
 
 
 if __name__ == "__main__":
