@@ -201,13 +201,13 @@ class _Runs:
         self.generators = Layers([generator for generator, _ in made])
         self.critics = Layers([critic for _, critic in made])
         self.random = torch.Generator().manual_seed(1 + sum(games.seeds))
-        common = {"betas": games.betas}
-        self.adam_critic = torch.optim.Adam(self.critics.parameters, games.rate, **common)
-        self.adam_generator = torch.optim.Adam(self.generators.parameters, games.rate_generator, **common)
+        self.adam_critic = torch.optim.Adam(self.critics.parameters, games.rate, games.betas)
+        self.adam_generator = torch.optim.Adam(self.generators.parameters, games.rate_generator, games.betas)
 
     def real(self, n: int) -> Tensor:
         runs = len(self.games.seeds)
-        return self.games.dataset.sample(runs * n, self.random)[0].reshape(runs, n, -1)
+        x: Tensor = self.games.dataset.sample(runs * n, self.random)[0].reshape(runs, n, -1)
+        return x
 
     def fake(self, n: int) -> Tensor:
         return self.generators(torch.randn(len(self.games.seeds), n, self.z_dim, generator=self.random))
