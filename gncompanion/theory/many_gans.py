@@ -187,7 +187,8 @@ def penalties(critics: Layers, rule: Rule, real: Tensor, fake: Tensor, random: t
 def critic_losses(critics: Layers, rule: Rule, real: Tensor, fake: Tensor, random: torch.Generator) -> Tensor:
     """Compute the critics' losses, (R,), penalties included, on samples (R, N, 2) of both sides."""
     d_real, d_fake = scores(critics, rule, torch.cat([real, fake], dim=1)).split(real.shape[1], dim=1)
-    return d_fake.mean(dim=1) - d_real.mean(dim=1) + penalties(critics, rule, real, fake, random)
+    losses: Tensor = d_fake.mean(dim=1) - d_real.mean(dim=1)
+    return losses + penalties(critics, rule, real, fake, random)
 
 
 class _Runs:
