@@ -37,7 +37,7 @@ from gncompanion import data
 from gncompanion.experiment import Experiment
 from gncompanion.notebook.provenance import provenance
 from gncompanion.notebook.records import to_json
-from gncompanion.theory.many_gans import Games, CriticRule, train_games
+from gncompanion.theory.many_gans import CriticRule, Games, train_games
 from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools.files import write
 

@@ -26,7 +26,7 @@ from gncompanion.data import Dataset
 from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools.checks import require
 
-__all__ = ["Games", "Layers", "CriticRule", "train_games"]
+__all__ = ["CriticRule", "Games", "Layers", "train_games"]
 
 KINDS = ("none", "gp", "gp-one-sided", "wgan-div", "gn", "sn", "sn-regularization")
 _FIRST_ITERATIONS = 15  # of power iteration before training, as in torch's own parametrization

@@ -7,7 +7,7 @@ from gncompanion import constraints, data, models
 from gncompanion.constraints import Score
 from gncompanion.constraints.sampling import SAMPLINGS
 from gncompanion.theory import many_gans
-from gncompanion.theory.many_gans import Games, Layers, CriticRule, train_games
+from gncompanion.theory.many_gans import CriticRule, Games, Layers, train_games
 
 SIDES = 2 * torch.randn(2, 3, 40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 RULES = {
