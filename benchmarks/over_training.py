@@ -37,7 +37,7 @@ from gncompanion import data
 from gncompanion.experiment import Experiment
 from gncompanion.notebook.provenance import provenance
 from gncompanion.notebook.records import to_json
-from gncompanion.theory.many_gans import Games, Rule, train_games
+from gncompanion.theory.many_gans import CriticRule, Games, train_games
 from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools.files import write
 
@@ -50,12 +50,12 @@ def notebook_02() -> Iterator[tuple[str, Found]]:
     shared: dict[str, Any] = {"seeds": range(5), "n_dis": 3, "depth": 3}
     ring = data.load("ring")
     rules = {
-        "GP two-sided, λ = 1": Rule("gp", 1.0),
-        "GP two-sided, λ = 10": Rule("gp", 10.0),
-        "GP one-sided, λ = 10": Rule("gp-one-sided", 10.0),
-        "GN": Rule("gn"),
-        "SN": Rule("sn"),
-        "SN regularization, λ = 1": Rule("sn-regularization", 1.0),
+        "GP two-sided, λ = 1": CriticRule("gp", 1.0),
+        "GP two-sided, λ = 10": CriticRule("gp", 10.0),
+        "GP one-sided, λ = 10": CriticRule("gp-one-sided", 10.0),
+        "GN": CriticRule("gn"),
+        "SN": CriticRule("sn"),
+        "SN regularization, λ = 1": CriticRule("sn-regularization", 1.0),
     }
     for rate in (2e-3, 5e-4, 8e-3):
         looks = [0, 10, 20, 40, 80, 160, 320] if rate == 2e-3 else [0, 80]
@@ -104,7 +104,9 @@ def notebook_11() -> Iterator[tuple[str, Found]]:
         for name, (kind, weight) in penalties.items():
             for at in places:
                 rates = {"rate": rate, "rate_generator": rate / 5}
-                games = Games(data.load("ring"), Rule(kind, weight, at=at), range(5), n_dis=n_dis, **rates)
+                games = Games(
+                    data.load("ring"), CriticRule(kind, weight, at=at), range(5), n_dis=n_dis, **rates
+                )
                 found = train_games(games, looks) | {"looks": looks}
                 yield f"{plan} / {name} / {at} / {rate:g} / {n_dis}", found
 

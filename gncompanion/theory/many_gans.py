@@ -26,14 +26,14 @@ from gncompanion.data import Dataset
 from gncompanion.theory.wasserstein import exact_w1
 from gncompanion.tools.checks import require
 
-__all__ = ["Games", "Layers", "Rule", "train_games"]
+__all__ = ["CriticRule", "Games", "Layers", "train_games"]
 
 KINDS = ("none", "gp", "gp-one-sided", "wgan-div", "gn", "sn", "sn-regularization")
 _FIRST_ITERATIONS = 15  # of power iteration before training, as in torch's own parametrization
 
 
 @dataclass(frozen=True)
-class Rule:
+class CriticRule:
     """How the critics are constrained.
 
     Attributes:
@@ -72,7 +72,7 @@ class Games:
     """
 
     dataset: Dataset
-    rule: Rule
+    rule: CriticRule
     seeds: Sequence[int]
     rate: float = 2e-3
     rate_generator: float = 2e-3
@@ -137,7 +137,7 @@ def slopes(f: Tensor, x: Tensor) -> Tensor:
     return torch.where(square > 0, square, 1).sqrt() * (square > 0)
 
 
-def scores(critics: Layers, rule: Rule, x: Tensor) -> Tensor:
+def scores(critics: Layers, rule: CriticRule, x: Tensor) -> Tensor:
     """Compute what the losses see, (R, N), at points x (R, N, d)."""
     if rule.kind == "sn":
         return critics(x, divided_by=critics.norms()).squeeze(2)
@@ -170,7 +170,9 @@ def looked_at(real: Tensor, fake: Tensor, at: str, random: torch.Generator) -> T
     }[at]()
 
 
-def penalties(critics: Layers, rule: Rule, real: Tensor, fake: Tensor, random: torch.Generator) -> Tensor:
+def penalties(
+    critics: Layers, rule: CriticRule, real: Tensor, fake: Tensor, random: torch.Generator
+) -> Tensor:
     """Compute the penalty of each run, (R,)."""
     if rule.kind == "sn-regularization":
         return rule.weight / 2 * torch.cat(critics.norms(), dim=2).square().sum(dim=(1, 2))
@@ -184,7 +186,9 @@ def penalties(critics: Layers, rule: Rule, real: Tensor, fake: Tensor, random: t
     return rule.weight * excess.square().mean(dim=1)
 
 
-def critic_losses(critics: Layers, rule: Rule, real: Tensor, fake: Tensor, random: torch.Generator) -> Tensor:
+def critic_losses(
+    critics: Layers, rule: CriticRule, real: Tensor, fake: Tensor, random: torch.Generator
+) -> Tensor:
     """Compute the critics' losses, (R,), penalties included, on samples (R, N, 2) of both sides."""
     d_real, d_fake = scores(critics, rule, torch.cat([real, fake], dim=1)).split(real.shape[1], dim=1)
     losses: Tensor = d_fake.mean(dim=1) - d_real.mean(dim=1)

@@ -7,18 +7,22 @@ from gncompanion import constraints, data, models
 from gncompanion.constraints import Score
 from gncompanion.constraints.sampling import SAMPLINGS
 from gncompanion.theory import many_gans
-from gncompanion.theory.many_gans import Games, Layers, Rule, train_games
+from gncompanion.theory.many_gans import CriticRule, Games, Layers, train_games
 
 SIDES = 2 * torch.randn(2, 3, 40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 RULES = {
-    "none": (Rule("none"), "none", {}),
-    "gp": (Rule("gp", 10.0, at="both"), "gp", {"at": "both"}),
-    "gp-one-sided": (Rule("gp-one-sided", 3.0, at="fake"), "gp-one-sided", {"weight": 3.0, "at": "fake"}),
-    "wgan-div": (Rule("wgan-div", 2.0, at="real"), "wgan-div", {"at": "real"}),
-    "gn": (Rule("gn"), "gn", {}),
-    "sn": (Rule("sn"), "sn", {"n_iterations": 400}),
+    "none": (CriticRule("none"), "none", {}),
+    "gp": (CriticRule("gp", 10.0, at="both"), "gp", {"at": "both"}),
+    "gp-one-sided": (
+        CriticRule("gp-one-sided", 3.0, at="fake"),
+        "gp-one-sided",
+        {"weight": 3.0, "at": "fake"},
+    ),
+    "wgan-div": (CriticRule("wgan-div", 2.0, at="real"), "wgan-div", {"at": "real"}),
+    "gn": (CriticRule("gn"), "gn", {}),
+    "sn": (CriticRule("sn"), "sn", {"n_iterations": 400}),
     "sn-regularization": (
-        Rule("sn-regularization", 0.5),
+        CriticRule("sn-regularization", 0.5),
         "sn-regularization",
         {"weight": 0.5, "n_iterations": 40},
     ),
@@ -66,30 +70,30 @@ def test_points_are_drawn_as_the_package_draws_them(name: str) -> None:
 
 def test_a_run_does_not_depend_on_the_others() -> None:
     loss = [
-        many_gans.critic_losses(Layers(critics()[:n]), Rule("gn"), *SIDES[:, :n], torch.Generator())
+        many_gans.critic_losses(Layers(critics()[:n]), CriticRule("gn"), *SIDES[:, :n], torch.Generator())
         for n in (1, 3)
     ]
     assert loss[0][0].item() == pytest.approx(loss[1][0].item(), abs=1e-12)
 
 
 def test_games_bring_the_distance_down() -> None:
-    games = Games(data.load("ring"), Rule("gn"), [0, 1], n_dis=3, depth=3)
+    games = Games(data.load("ring"), CriticRule("gn"), [0, 1], n_dis=3, depth=3)
     found = train_games(games, [0, 80], n_samples=100)
     before, after = found["w1"]
     assert max(after) < 0.8 * min(before)
 
 
 def test_clipped_weights_stay_within() -> None:
-    games = Games(data.load("ring"), Rule("none", clip=0.01), [0, 1], width=8)
+    games = Games(data.load("ring"), CriticRule("none", clip=0.01), [0, 1], width=8)
     assert abs(max(train_games(games, [3], n_samples=10)["reported"][0])) < 1e-3  # c⁴ leaves no slope
 
 
 @pytest.mark.parametrize("looks", [[3, 1], [1, 1], [-1]])
 def test_looks_rise(looks: list[int]) -> None:
     with pytest.raises(ValueError, match="rising numbers of steps"):
-        train_games(Games(data.load("ring"), Rule("gn"), [0]), looks)
+        train_games(Games(data.load("ring"), CriticRule("gn"), [0]), looks)
 
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="kind='gradient' must be one of none, gp"):
-        Rule("gradient")
+        CriticRule("gradient")
