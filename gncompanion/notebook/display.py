@@ -4,6 +4,7 @@ The files of `figures.save` keep all of theirs.
 """
 
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ def few_colors(figure: "Figure") -> bytes:
     Returns:
         The file, a third to a half as large as with all colours.
     """
-    from IPython.core.pylabtools import print_figure
+    from IPython.core import pylabtools
     from PIL import Image
 
+    print_figure: Callable[..., bytes] = pylabtools.print_figure
     drawn = Image.open(io.BytesIO(print_figure(figure, fmt="png", bbox_inches="tight"))).convert("RGB")
     small = io.BytesIO()
     palette = drawn.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
