@@ -134,20 +134,21 @@ def test_threads_and_containers_of_one_number_do_not_share_a_file(
     assert content(tmp_path).keys() == {"file"}
 
 
-def test_one_who_waits_is_told_for_whom(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_one_who_waits_is_told_for_whom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ""
 
     def enter() -> None:
-        with locked(tmp_path, waiting=told.append):
+        with locked(tmp_path, name="a run"):
             pass
 
-    with locked(tmp_path, waiting=told.append):
-        assert not told
+    with locked(tmp_path):
         thread = threading.Thread(target=enter)
         thread.start()
         deadline = time.monotonic() + 30
-        while not told:
+        while "\n" not in said:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+            said += capsys.readouterr().err
     thread.join()
-    assert told == [f"process {os.getpid()} on {platform.node()}"]
+    holder = f"process {os.getpid()} on {platform.node()}"
+    assert said == f"a run waits for {holder}, which uses it too\n"
