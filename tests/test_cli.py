@@ -86,13 +86,13 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], messa
     assert ran == []
 
 
-def test_claims_as_text_and_as_the_readmes_table(figures_folder: Path) -> None:
+def test_claims_as_text_and_as_the_pages_table(figures_folder: Path) -> None:
     ledger = Ledger(SimpleNamespace(name="04_theorem5", parameters={}, suffix=""))
     ledger.record("id", "It is so.", source="001", verdict="holds")
     ledger.save()
     assert invoke("claims").output.split() == ["04_theorem5", "holds", "It", "is", "so.", "[001]"]
     assert (
-        "| [04](notebooks/04_theorem5.ipynb) | It is so. | 001 | holds |"
+        "| [04](../notebooks/04_theorem5.ipynb) | It is so. | 001 | holds |"
         in invoke("claims", "--markdown").output
     )
 
@@ -150,4 +150,4 @@ class TestRows:
         for command in ("train", "evaluate", "table"):
             result = invoke(command, "-f", "row.yml")
             assert result.exit_code == 0, result.output
-        assert result.output.splitlines()[-1] == "| row | GN | any | – | not yet run |"
+        assert result.output.splitlines()[-1] == "| row | GN | any | – | not yet run | – | float32 |"
