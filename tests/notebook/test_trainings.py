@@ -85,9 +85,7 @@ def test_what_a_signal_ends_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
     assert one.read_bytes() == other.read_bytes()
     for step in (200, 400, 600):  # those that are judged
         here, there = (checkpoint.at(log.parent, step) for log in (one, other))
-        assert (
-            here.keys() == there.keys() >= {"modules", "random"}
-        )  # some have no optimizers
+        assert here.keys() == there.keys() >= {"modules", "random"}  # some have no optimizers
         for part in here.keys() & {"modules", "optimizers", "random"}:
             assert saved(here[part]) == saved(there[part])
 
